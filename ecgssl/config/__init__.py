@@ -81,7 +81,6 @@ __all__ = [
     "TrackingParams",
     "load_one_set",
     "load_params",
-    "load_targets_file",
     "parse_params",
 ]
 
@@ -322,19 +321,6 @@ def _require_own_keys(overrides: Sequence[str] | None, name: str) -> None:
         raise InputError(
             Problem("--set", k, what, f"Use --set {fix}=...") for k, fix in zip(others, fixes, strict=True)
         )
-
-
-def load_targets_file(path: Path | str) -> ManifestParams:
-    """Read and check the YAML file that describes the columns of a manifest.
-
-    Raises:
-        InputError: the file is missing, is not YAML, or has unknown keys or invalid values.
-    """
-    data = read_mapping(Path(path), "Write it, or remove targets_file")
-    try:
-        return ManifestParams.model_validate(data)
-    except ValidationError as error:
-        raise InputError(problem_of(str(path), e, ManifestParams) for e in error.errors()) from None
 
 
 def parse_params(data: dict[str, Any], where: str = "params.yaml") -> Params:

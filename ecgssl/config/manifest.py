@@ -114,18 +114,21 @@ class Target(Section):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Target:
+        faults = []
         foreign = sorted(self.model_fields_set - _ALLOWED[self.kind] - _ALWAYS)
         if foreign:
-            raise ValueError(f"{', '.join(foreign)} cannot be used with kind {self.kind!r}")
+            faults.append(f"{', '.join(foreign)} cannot be used with kind {self.kind!r}")
         if self.kind in ("multiclass", "multilabel") and len(self.classes or ()) < (1 + (self.kind == "multiclass")):
-            raise ValueError(f"kind {self.kind!r} needs classes, such as classes: [AF, SR, other]")
+            faults.append(f"kind {self.kind!r} needs classes, such as classes: [AF, SR, other]")
         if self.range is not None and not self.range[0] < self.range[1]:
-            raise ValueError(f"range {self.range[0]:g} to {self.range[1]:g} is empty")
+            faults.append(f"range {self.range[0]:g} to {self.range[1]:g} is empty")
         meanings = [*(self.classes or {}).values(), self.positives, self.negatives, self.unknown or ()]
         words = [word.casefold() for meaning in meanings for word in {cell.casefold() for cell in meaning}]
         doubles = sorted({repr(word) for word in words if words.count(word) > 1})
         if doubles:
-            raise ValueError(f"{', '.join(doubles)} has two meanings; remove one of them")
+            faults.append(f"{', '.join(doubles)} has two meanings; remove one of them")
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
     @property

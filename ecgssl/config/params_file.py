@@ -18,7 +18,7 @@ def read_mapping(path: Path, remedy: str) -> dict[str, Any]:
 
     Args:
         path: file.
-        remedy: fix for the message if the file does not exist.
+        remedy: fix for the message if the file does not exist or is not a mapping.
 
     Raises:
         InputError: the file is missing, cannot be read, is not YAML, or is not a mapping.
@@ -34,14 +34,7 @@ def read_mapping(path: Path, remedy: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise InputError(Problem(str(path), "YAML", " ".join(str(error).split()), "Correct the syntax")) from None
     if not isinstance(data, dict):
-        raise InputError(
-            Problem(
-                str(path),
-                "content",
-                "is not a mapping of sections",
-                "Create params.yaml from a profile with 'ecgssl profile use NAME'",
-            )
-        )
+        raise InputError(Problem(str(path), "content", "is not a mapping of keys to values", remedy))
     return data
 
 

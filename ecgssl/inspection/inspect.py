@@ -18,6 +18,7 @@ from ecgssl.io.formats import identify
 from ecgssl.io.listing import RecordingListing, find_recordings
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
+from ecgssl.io.signatures import other_table
 from ecgssl.pool import run_ordered
 from ecgssl.preprocessing.prepare import QUALITY_STAGES, Examination, examine, quality_figures, usable_leads_text
 from ecgssl.progress import Advance
@@ -103,7 +104,8 @@ def find(paths: Sequence[Path | str]) -> RecordingListing:
             recordings of a file with several recordings are listed.
 
     Raises:
-        InputError: a path does not exist or a folder contains no recording. The error lists all such paths.
+        InputError: a path does not exist, a file is a table of recordings, or a folder contains no recording. The error
+            lists all such paths.
     """
     recordings: list[str] = []
     unknown: list[Path] = []
@@ -122,7 +124,8 @@ def find(paths: Sequence[Path | str]) -> RecordingListing:
             members = identify(file).list_members(file) if member is None else ()
         except RecordingError as error:
             members = ()
-            if error.reason == "missing_file" and not file.exists():
+            missing = error.reason == "missing_file" and not file.exists()
+            if missing or (error.reason == "format" and other_table(file)):
                 problems += error.problems
         recordings += [f"{path}{MEMBER}{name}" for name in members] or [str(path)]
     if problems:

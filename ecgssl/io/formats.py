@@ -28,6 +28,7 @@ from ecgssl.io.signatures import (
     is_npz,
     is_scp,
     is_wfdb,
+    other_table,
 )
 
 HEAD = 4096
@@ -138,7 +139,9 @@ def identify(path: Path) -> Format:
         raise read_error("unreadable", path, "file", "is not a regular file", "Use the path of a file")
     known = ", ".join(entry.title for entry in FORMATS)
     what, fix = "is not supported", f"Convert the file to one of: {known}"
-    if path.suffix.lower() == ".dat":
+    if found := other_table(path):
+        what, fix = found
+    elif path.suffix.lower() == ".dat":
         what = "is not supported; a WFDB signal file needs its header (.hea) in the same folder"
         fix = f"Add {path.stem}.hea, or convert the file to one of: {known}"
     raise read_error("format", path, "format", what, fix)

@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from ecgssl.files import refuse_pipe
 from ecgssl.io.files.apple_health_reader import is_health_export
-from ecgssl.io.files.csv_header import is_sample_table
+from ecgssl.io.files.csv_header import is_sample_table, table_of_other_content
 from ecgssl.io.vendors.mfer_layout import is_mfer_head
 from ecgssl.io.vendors.xml_document import root_name
 from ecgssl.io.wfdb.header import LARGEST_HEADER
@@ -141,6 +141,29 @@ def is_sample_file(path: Path) -> bool:
     except OSError:
         return False
     return is_sample_table(head) or is_health_export(head)
+
+
+def other_table(path: Path) -> tuple[str, str] | None:
+    """Return description and fix for a table that is not a recording, such as a manifest; ``None`` for other files.
+
+    Text tables need the suffix .csv, .tsv or .txt. Parquet files are recognised by their content.
+    """
+    try:
+        refuse_pipe(path)
+        with path.open("rb") as stream:
+            head = stream.read(4096)
+    except OSError:
+        return None
+    fix = "Use the files that it lists, or check the table with 'ecgssl check TABLE'"
+    if head.startswith(b"PAR1"):
+        return "is a Parquet table, not a recording", fix
+    found = table_of_other_content(head) if path.suffix.lower() in (".csv", ".tsv", ".txt") else None
+    if found == "recordings":
+        return "is a table of recordings, not a recording", fix
+    if found == "unknown":
+        what = "is a table, but not of samples, which has a first row of lead names and then rows of numbers"
+        return what, "Add the row of lead names, or check a table of recordings with 'ecgssl check TABLE'"
+    return None
 
 
 def has_root(name: str) -> Callable[[Path, bytes], bool]:

@@ -133,13 +133,10 @@ def _of_file(path: Path) -> list[str]:
 
 def _of_manifest(path: Path, root: Path | str | None, reading: ManifestParams | None) -> list[Listed]:
     # import here, because pandas takes a second and only tables need it
-    from ecgssl.datasets.table.check_paths import none_exists
     from ecgssl.datasets.table.manifest import listed_recordings
     from ecgssl.preprocessing.request import recording_requests
 
     cohort = listed_recordings(path, root, reading)
-    if issue := none_exists(cohort.table["path"].tolist(), cohort.root):
-        raise InputError(issue.problem(str(path)))
     items = recording_requests(cohort, 0, len(cohort))
     return [Listed(name, i.path, i.overrides) for name, i in zip(cohort.table["record_id"], items, strict=True)]
 

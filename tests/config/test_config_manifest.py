@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ecgssl.config import ManifestParams, Target, load_targets_file, parse_params
+from ecgssl.config import ManifestParams, Target, parse_params
+from ecgssl.config.targets_file import examine_targets_file
 from ecgssl.errors import InputError
 
 
@@ -75,12 +76,40 @@ def test_a_targets_file(tmp_path):
     path = tmp_path / "t.yaml"
     path.write_text("targets:\n  ef: {kind: regression, rnge: [1, 2]}\ncolumn: {}\n")
     with pytest.raises(InputError) as caught:
-        load_targets_file(path)
+        examine_targets_file(path)
     reported = {problem.field: problem.remedy for problem in caught.value.problems}
     assert reported == {"targets.ef.rnge": "Did you mean 'range'?", "column": "Did you mean 'columns'?"}
     path.write_text("targets: {ef: {kind: regression, range: [1, 2]}}\n")
-    assert load_targets_file(path).targets["ef"].range == (1, 2)
+    assert examine_targets_file(path)[0].targets["ef"].range == (1, 2)
     for text, what in (("a: [", "YAML"), ("- a", "content")):
         path.write_text(text)
         with pytest.raises(InputError, match=what):
-            load_targets_file(path)
+            examine_targets_file(path)
+
+
+def test_all_faults_of_a_targets_file_are_reported_at_once(tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "targets:\n"
+        "  a: {kind: bin, classes: [A]}\n"
+        "  b: {kind: regression, range: [2, 1], unitt: mV, negative: 0}\n"
+        "  c: {positive: yes, negative: 1, range: [3, 1]}\n"
+        "  d: {positive: ja, negative: JA, foo: 1}\n"
+        "  e: {positive: ja, negative: nein}\n"
+    )
+    reading, problems = examine_targets_file(path)
+    assert list(reading.targets) == ["e"]
+    assert sorted((problem.field, problem.what.partition(" (got")[0]) for problem in problems) == [
+        ("targets.a.kind", "Input should be 'binary', 'multilabel', 'multiclass' or 'regression'"),
+        ("targets.b", "negative cannot be used with kind 'regression'; range 2 to 1 is empty"),
+        ("targets.b.unitt", "unknown key"),
+        ("targets.c", "range cannot be used with kind 'binary'; range 3 to 1 is empty"),
+        ("targets.c.positive", "YAML reads yes, no, on, off, true and false as booleans: put quotes around the word"),
+        ("targets.d", "'ja' has two meanings; remove one of them"),
+        ("targets.d.foo", "unknown key"),
+    ]
+    # keys that YAML reads as other types than text, and a wrong section
+    path.write_text("targets: {yes: {kind: 3}, null: {}}\nvalues: {sex: {yes: male}}\n3: 4\n")
+    with pytest.raises(InputError) as caught:
+        examine_targets_file(path)
+    assert len(caught.value.problems) == 5

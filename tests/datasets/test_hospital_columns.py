@@ -117,7 +117,18 @@ def test_a_list_of_recordings_is_read_with_the_same_options(tmp_path):
         values={"af": {"ja": "1"}},
         path_prefix="E:\\ekg",
     )
-    found = listed_recordings(tmp_path / "m.csv", "/data", reading)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a.xml").touch()
+    found = listed_recordings(tmp_path / "m.csv", tmp_path / "data", reading)
     assert found.table.to_dict("list") == {"record_id": ["1"], "path": ["a.xml"]}
+    wrong = ManifestParams(columns={"record_id": "Nr", "path": "Datei2"})
     with pytest.raises(InputError, match="the file has no column 'Datei2'"):
-        listed_recordings(tmp_path / "m.csv", "/data", ManifestParams(columns={"record_id": "Nr", "path": "Datei2"}))
+        listed_recordings(tmp_path / "m.csv", tmp_path / "data", wrong)
+    # errors of columns and of paths are reported together
+    for wrong in (
+        ManifestParams(columns={"path": "Datei"}),
+        ManifestParams(columns={"path": "Datei", "record_id": "Id"}),
+    ):
+        with pytest.raises(InputError) as caught:
+            listed_recordings(tmp_path / "m.csv", tmp_path / "empty", wrong)
+        assert [problem.field for problem in caught.value.problems] == ["record_id", "path"]

@@ -104,6 +104,19 @@ def test_the_yaml_beside_the_table_says_the_same(german):
     assert list(cohort.table["age"]) == [63.5, 64, 90]
 
 
+def test_faults_of_the_targets_file_and_of_the_table_are_reported_together(tmp_path):
+    (tmp_path / "m.csv").write_text("Nr,path,age,af\n1,a.xml,old,1\n")
+    (tmp_path / "m.targets.yaml").write_text("columns: {record_id: Nr}\ntargets: {lvef: {kind: number}, af: {}}\n")
+    with pytest.raises(InputError) as caught:
+        examine_manifest(tmp_path / "m.csv")
+    assert [problem.field for problem in caught.value.problems] == ["targets.lvef.kind", "path", "age"]
+    # a fault of another section changes how the table is read, so that only the faults of this file are certain
+    (tmp_path / "m.targets.yaml").write_text("column: {record_id: Nr}\ntargets: {lvef: {kind: number}}\n")
+    with pytest.raises(InputError) as caught:
+        examine_manifest(tmp_path / "m.csv")
+    assert [problem.field for problem in caught.value.problems] == ["targets.lvef.kind", "column"]
+
+
 def test_without_a_mapping_the_table_is_refused_with_likely_columns_and_without_cells(german):
     with pytest.raises(InputError) as caught:
         load_manifest(german)

@@ -235,6 +235,31 @@ def test_usage_is_refused_before_anything_is_written(folder, tmp_path):
     assert ecgssl("inspect").code == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "messages"),
+    [
+        ("cohort.csv", "record_id,path,age\na,b,70\n", ("is a table of recordings", "'ecgssl check TABLE'")),
+        ("kohorte.csv", "EKG-Nr;Datei\n1;a.xml\n", ("is a table, but not of samples", "'ecgssl check TABLE'")),
+        ("samples.txt", "0.1\t0.2\n0.3\t0.4\n", ("is a table, but not of samples", "Add the row of lead names")),
+        ("cohort.parquet", "PAR1", ("is a Parquet table", "'ecgssl check TABLE'")),
+    ],
+)
+def test_a_table_of_recordings_is_no_unreadable_recording(tmp_path, name, text, messages):
+    (tmp_path / name).write_text(text)
+    for command in (("inspect", tmp_path / name), ("draw", tmp_path / name, "--out", tmp_path / "a.png")):
+        done = ecgssl(*command)
+        refused(done, name, *messages)
+        assert "Convert the file" not in done.err
+
+
+def test_other_text_is_not_called_a_table(tmp_path):
+    (tmp_path / "letter.txt").write_text("Dear colleague, thank you\nfor your letter.\n")
+    (tmp_path / "export.xml").write_text("<a,b>\n<c,d>\n")
+    result = inspect(find([tmp_path / "letter.txt", tmp_path / "export.xml"]), SPEC, QUALITY)
+    assert [recording.verdict for recording in result.recordings] == ["unreadable", "unreadable"]
+    assert "Convert the file" in result.recordings[0].detail
+
+
 QUALITIES = {
     "default": {},
     "amplitude above the range of int16": {"amplitude": 100.0},

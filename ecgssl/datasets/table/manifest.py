@@ -12,15 +12,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgssl.config import ManifestParams, Target, load_targets_file
+from ecgssl.config import ManifestParams, Target
 from ecgssl.config.manifest import targets_file_of
 from ecgssl.config.split import SplitParams
+from ecgssl.config.targets_file import examine_targets_file
 from ecgssl.datasets.cohort import DESCRIPTIVE, NO_PATIENT, Cohort, rows_text
 from ecgssl.datasets.splits import CannotSplit, make_split
 from ecgssl.datasets.table import parse_cells as parse
 from ecgssl.datasets.table.ages import BIRTH_DATE, add_ages
 from ecgssl.datasets.table.check_columns import check_ids, check_splits, convert_columns
-from ecgssl.datasets.table.check_paths import check_paths, read_paths
+from ecgssl.datasets.table.check_paths import check_paths, none_exists, read_paths
 from ecgssl.datasets.table.parse_targets import read_target
 from ecgssl.datasets.table.read_table import (
     OURS,
@@ -34,7 +35,7 @@ from ecgssl.datasets.table.read_table import (
     rows_where,
 )
 from ecgssl.datasets.table.two_words import target_options
-from ecgssl.errors import InputError
+from ecgssl.errors import InputError, Problem
 from ecgssl.io.file_names import as_on_disk
 
 _REQUIRED = ("record_id", "path")
@@ -110,11 +111,12 @@ def examine_manifest(
         may_cross: accept patients in more than one split (``sets.NAME.overlap`` is not ``error``).
 
     Raises:
-        InputError: the manifest is not a table, or the targets file is invalid.
+        InputError: the manifest is not a table, or the targets file is invalid. In the second case, the message also lists
+            the errors of the manifest, except those of invalid targets.
     """
     path = as_on_disk(Path(path))
     base = path.parent if root is None else Path(root)
-    reading, notes = _add_targets_file(path, reading or ManifestParams(), targets_file)
+    reading, notes, faults = _add_targets_file(path, reading or ManifestParams(), targets_file)
     file = read_table(path, reading.encoding)
     table, wrong, more = _named(file, reading)
     table, rows, repeated = _drop_repeated(table, file.rows)
@@ -143,6 +145,8 @@ def examine_manifest(
     notes += more
     read = _targets(raw, rows, reading)
     issues += read.issues
+    if faults:
+        raise InputError([*faults, *(issue.problem(str(path)) for issue in issues)])
     random_splits = False
     notes += read.notes
     described = [column for column in DESCRIPTIVE if column in table]
@@ -177,7 +181,7 @@ def listed_recordings(
     """Return the recordings of a manifest in file order, with only the columns needed to read the signals.
 
     Args:
-        path, root: see ``load_manifest``. A targets file next to the manifest is also read. The recordings need not
+        path, root: see ``load_manifest``. A targets file next to the manifest is also read. One of the recordings must
             exist.
         reading: settings for reading columns and cells. Entries for other columns, such as targets, are ignored.
 
@@ -186,12 +190,12 @@ def listed_recordings(
         manifest, ``sampling_rate``, ``units`` and ``leads``.
 
     Raises:
-        InputError: the file is not a table with ``record_id`` and ``path``, record ids are empty or not unique, or another
-            of these columns contains an invalid cell.
+        InputError: the file is not a table with ``record_id`` and ``path``, record ids are empty or not unique, another
+            of these columns contains an invalid cell, or none of the files exists. The message lists all errors.
     """
     path = as_on_disk(Path(path))
     base = path.parent if root is None else Path(root)
-    reading, _ = _add_targets_file(path, reading or ManifestParams(), None)
+    reading, _, faults = _add_targets_file(path, reading or ManifestParams(), None)
     kept = {name: {k: v for k, v in getattr(reading, name).items() if k in _SIGNAL} for name in ("columns", "values")}
     reading = reading.model_copy(update=kept)
     file = read_table(path, reading.encoding)
@@ -199,22 +203,25 @@ def listed_recordings(
     table, rows, repeated = _drop_repeated(table, file.rows)
     if "path" in table:
         paths, _, wrong = read_paths(table["path"], base, reading.path_prefix)
-        issues += wrong
+        absent = none_exists(paths.tolist(), base)
+        issues += [*wrong, *([absent] if absent else [])]
         _set_paths(table, paths, reading)
     table = table[[name for name in _SIGNAL if name in table]].copy()
     issues = [*file.issues, *issues, *repeated, *check_ids(table, rows), *convert_columns(table, rows, None)[0]]
-    if issues:
-        raise InputError(issue.problem(str(path)) for issue in issues)
+    if faults or issues:
+        raise InputError([*faults, *(issue.problem(str(path)) for issue in issues)])
     return Cohort(path.stem, base, table, (), "", source=str(path), rows=tuple(rows))
 
 
 def _add_targets_file(
     path: Path, reading: ManifestParams, targets_file: Path | str | None
-) -> tuple[ManifestParams, list[str]]:
+) -> tuple[ManifestParams, list[str], list[Problem]]:
+    """Return settings with those of the targets file added, notes, and the errors of its targets."""
     file = targets_file_of(path, None if targets_file is None else Path(targets_file))
     if file is None:
-        return reading, []
-    return reading.over(load_targets_file(file)), ["columns are read as declared in the targets file"]
+        return reading, [], []
+    declared, problems = examine_targets_file(file)
+    return reading.over(declared), ["columns are read as declared in the targets file"], problems
 
 
 def _named(file: Table, reading: ManifestParams) -> tuple[pd.DataFrame, list[Issue], list[str]]:

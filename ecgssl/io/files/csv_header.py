@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ecgssl.io.metadata import millivolts
 from ecgssl.io.text_encoding import decode
@@ -99,6 +100,25 @@ def is_sample_table(head: bytes) -> bool:
     # if the text ends within the row, only its first cell is checked
     cells = lines[columns.rows].split(columns.delimiter)[: 1 if len(lines) == columns.rows + 1 else None]
     return is_numbers([cell for i, cell in enumerate(cells) if i != columns.time or not is_clock(cell)])
+
+
+def table_of_other_content(head: bytes) -> Literal["recordings", "unknown"] | None:
+    """Return what the first bytes of a text table, which ``is_sample_table`` does not recognise, seem to contain.
+
+    Returns:
+        ``recordings`` if the first row has a column record_id or path; ``unknown`` for another text whose first two rows
+        have the same number of cells, at least two; ``None`` for other files.
+    """
+    if _CONTROL.search(head):
+        return None
+    first, *others = decode(head).splitlines() or [""]
+    delimiter = max(";,\t", key=first.count)
+    names = _cells(first, delimiter)
+    if len(names) < 2:
+        return None
+    if _MANIFEST_COLUMNS & {name.lower() for name in names}:
+        return "recordings"
+    return "unknown" if others and len(_cells(others[0], delimiter)) == len(names) else None
 
 
 def is_numbers(cells: Sequence[str]) -> bool:
