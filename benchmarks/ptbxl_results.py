@@ -15,7 +15,7 @@ such command adds its figures to the log (``--log``) before it prints them.
 Rows: ``random`` (randomly initialised encoder), ``minirocket``, ``linear:NAME`` (encoder of ``--encoder NAME=FOLDER``): ridge
 probe of ``ecgssl.probes.ridge_classifier``. ``clinical``: clinical baseline. ``attentive:NAME``, ``full:NAME`` and
 ``scratch:NAME``: ``ecgssl.finetuning.finetune`` with section ``finetune`` of the parameters; ``scratch`` uses only the
-architecture of the encoder.
+architecture of the encoder. ``convnet``: supervised ResNet-18 on the same signals (``convnet.py``, needs MONAI).
 
 The store must have the targets of the label sets: ``sets.NAME.labels: [all, diagnostic, subclass, superclass, form, rhythm]``.
 """
@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from convnet import outputs_of_network, train_convnet
 from minirocket import KERNELS, minirocket_features
 from numpy.typing import NDArray
 from ptbxl_report import LOG, PAGE, details, report, write_log_table
@@ -52,13 +53,13 @@ from ecgssl.probes.ridge_classifier import fit_ridge_classifier
 from ecgssl.probes.selection import macro_auroc
 from ecgssl.signal.lead_sets import LEAD_SETS, shown_leads
 from ecgssl.store.store import Store
-from ecgssl.training.checkpoint import load_encoder
+from ecgssl.training.checkpoint import discard_run, load_encoder
 
 LABEL_SETS = ("all", "diagnostic", "subclass", "superclass", "form", "rhythm")
 WHOLE = "12lead"
 PROBED = ("random", "minirocket", "linear")
 TRAINED = ("attentive", "full", "scratch")
-ROWS = (*PROBED, "clinical", *TRAINED)
+ROWS = (*PROBED, "clinical", "convnet", *TRAINED)
 Logits = dict[str, NDArray[np.float64]]
 
 
@@ -119,13 +120,19 @@ class Study:
         train = share_of(store, values, chosen.train, cell.share, self.params.seed + cell.draw)
         kind, _, encoder = cell.row.partition(":")
         found: Logits = {"val_rows": chosen.val, "test_rows": chosen.test}
+        both = (("val", chosen.val), ("test", chosen.test))
         if kind in PROBED:
             features = self.features(kind, encoder, seen, cell.leads)
             probe = fit_ridge_classifier(features, values, train, chosen.val, names=task.outputs)
-            found |= {
-                split: probe.logits(features[rows]) for split, rows in (("val", chosen.val), ("test", chosen.test))
-            }
+            found |= {split: probe.logits(features[rows]) for split, rows in both}
             choices: dict[str, Any] = {"features": features.shape[1], "C": probe.C[0], "rule": probe.chosen_by[0]}
+        elif kind == "convnet":
+            folder = self.out / "work" / cell.name
+            network, choices = train_convnet(
+                store, values, train, chosen.val, folder, self.params.seed + cell.draw, seen
+            )
+            found |= {split: outputs_of_network(network, store, rows, seen) for split, rows in both}
+            discard_run(folder)
         else:
             if kind == "clinical":
                 outputs, choices = self.clinical(task, values, replace(chosen, train=train), seen)

@@ -27,6 +27,7 @@ EXTRAS = {
     "ecgdatakit": "vendor",
     "huggingface_hub": "hub",
     "ray": "ray",
+    "monai": "bench",
     "numba": "bench",
     "sktime": "bench",
     "cryptography": "sign",
