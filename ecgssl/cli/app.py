@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ecgssl.errors import exit_with, require
-from ecgssl.extras import TRAINING
+from ecgssl.extras import TRAINING, install_line, installed
 from ecgssl.version import __version__
 
 if TYPE_CHECKING:
@@ -59,13 +60,34 @@ def _some_processes(value: int | None) -> int | None:
 Workers = Annotated[int, typer.Option(help="Processes; -1 for one per core.", callback=_some_processes)]
 
 
-def require_training(command: str, params: Params) -> None:
-    """Check that the libraries for training are installed, and MLflow if it is the tracking backend.
+def require_training(command: str) -> None:
+    """Check that the libraries for training are installed.
 
     Raises:
         InputError: a library is not installed. The message lists the install commands of all missing extras.
     """
-    require(command, *TRAINING, *(["mlflow"] if params.tracking.backend == "mlflow" else []))
+    require(command, *TRAINING)
+
+
+def tracked_if_installed(params: Params, overrides: Sequence[str] | None) -> Params:
+    """Return the parameters of a command that is run by hand: without tracking, and with a note, if MLflow is not installed.
+
+    Profiles set ``tracking.backend: mlflow`` for the pipeline, whose stages need MLflow. A command needs it only if
+    ``overrides`` set this value.
+
+    Raises:
+        InputError: ``overrides`` set MLflow, which is not installed.
+    """
+    if params.tracking.backend != "mlflow" or installed("mlflow"):
+        return params
+    if any(item.partition("=")[0] in ("tracking", "tracking.backend") for item in overrides or ()):
+        require("--set", "mlflow", field="tracking.backend")
+    typer.echo(
+        "note: this run is not tracked, because MLflow (tracking.backend in the parameter file) is not installed. "
+        f"To track it, run: {install_line('mlflow')}",
+        err=True,
+    )
+    return params.model_copy(update={"tracking": params.tracking.model_copy(update={"backend": "none"})})
 
 
 def main() -> None:

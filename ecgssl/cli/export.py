@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ecgssl.cli.app import Overrides, ParamsFile, app, require_training
+from ecgssl.cli.app import Overrides, ParamsFile, app, require_training, tracked_if_installed
 
 
 @app.command()
@@ -35,7 +35,8 @@ def export(
     from ecgssl.output_lock import exclusive
 
     p = load_params(params, overrides, BUILT_IN)
-    require_training("ecgssl export", p)
+    require_training("ecgssl export")
+    p = tracked_if_installed(p, overrides)
     from ecgssl.encoders.shipped import model_folder
     from ecgssl.stages.export import export_model
     from ecgssl.store.settings import require_store_settings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ecgssl.cli.app import Dataset, Overrides, ParamsFile, app, require_training
+from ecgssl.cli.app import Dataset, Overrides, ParamsFile, app, require_training, tracked_if_installed
 from ecgssl.cli.manifest_options import (
     Columns,
     Dates,
@@ -81,7 +81,8 @@ def finetune(
         given = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
         one = load_one_set(params, chosen, default, dataset=dataset, reader="cohort", given=given)
     p = one.params if one is not None else load_params(params, chosen, default)
-    require_training("ecgssl finetune", p)
+    require_training("ecgssl finetune")
+    p = tracked_if_installed(p, overrides)
     from ecgssl.leakage.overlap import in_words
     from ecgssl.output_lock import exclusive
     from ecgssl.report.build import HTML, write_report

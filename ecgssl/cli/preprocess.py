@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ecgssl.cli.app import Dataset, Overrides, ParamsFile, app
+from ecgssl.cli.app import Dataset, Overrides, ParamsFile, app, tracked_if_installed
 from ecgssl.cli.manifest_options import (
     Columns,
     Dates,
@@ -91,6 +92,7 @@ def preprocess(
         chosen += [f"store.max_rejected_fraction={max_rejected_fraction}"]
     reader = public if manifest is None else "cohort"
     one = load_one_set(params, chosen, BUILT_IN, dataset=dataset, reader=reader, given=given)
+    one = replace(one, params=tracked_if_installed(one.params, overrides))
     report = preprocess_set(one, out, figure=figure)
     new = report.counted - report.resumed
     typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected", nl=False)

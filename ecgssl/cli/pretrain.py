@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ecgssl.cli.app import Overrides, ParamsFile, app, require_training
+from ecgssl.cli.app import Overrides, ParamsFile, app, require_training, tracked_if_installed
 
 
 @app.command()
@@ -44,7 +44,8 @@ def pretrain(
 
     limit = [] if max_time is None else [f"pretrain.max_time={max_time}"]
     p = load_params(params, [*(overrides or []), *limit], BUILT_IN)
-    require_training("ecgssl pretrain", p)
+    require_training("ecgssl pretrain")
+    p = tracked_if_installed(p, overrides)
     from ecgssl.leakage.select_recordings import select_recordings
     from ecgssl.stages.pretrain import pretrain_encoder
     from ecgssl.store.settings import require_store_settings

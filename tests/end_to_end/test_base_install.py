@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,11 +15,14 @@ from typing import Any, cast
 
 import pytest
 from blocked_libraries import run_without
+from command_line import ecgssl
 from typer.main import get_command
 
 from ecgssl.cli import app
+from ecgssl.config import parse_params
 from ecgssl.errors import InputError, require
 from ecgssl.extras import BASE, EXTRAS, TRAINING, install_line
+from ecgssl.tracking.runs import track
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = sorted((REPOSITORY / "ecgssl").rglob("*.py"))
@@ -29,17 +33,16 @@ BROUGHT_ALONG = {"markupsafe": "jinja2", "urllib3": "requests", "starlette": "fa
 """Imported libraries that a declared dependency always installs."""
 BASE_COMMANDS = {
     *("check", "doctor", "draw", "encoders", "inspect", "predict", "embed", "monitor", "overlap"),
-    *("download", "simulate", "fingerprint", "profile", "results", "leaderboard"),
+    *("download", "simulate", "preprocess", "fingerprint", "profile", "results", "leaderboard"),
 }
 """Commands of the base installation."""
 NEEDS = {
-    "pretrain": (["--store", "store", "--out", "run"], {"train", "pipeline"}),
-    "finetune": (["--store", "store", "--encoder", "e", "--targets", "AF", "--out", "run"], {"train", "pipeline"}),
-    "export": (["--model", "model", "--out", "new"], {"train", "pipeline"}),
+    "pretrain": (["--store", "store", "--out", "run"], {"train"}),
+    "finetune": (["--store", "store", "--encoder", "e", "--targets", "AF", "--out", "run"], {"train"}),
+    "export": (["--model", "model", "--out", "new"], {"train"}),
     "evaluate": (["--run", "run", "--store", "store", "--out", "out"], {"train"}),
     "recalibrate": (["--run", "run", "--store", "store", "--out", "out"], {"train"}),
     "report": (["run"], {"train"}),
-    "preprocess": (["--manifest", "cohort.csv", "--out", "store"], {"pipeline"}),
     "serve": (["--bundle", "bundle"], {"serve"}),
     "sign": (["bundle", "--key", "key"], {"sign"}),
 }
@@ -132,6 +135,27 @@ def test_every_command_that_needs_an_extra_prints_the_install_line(tmp_path):
         assert code == 2, (command, code, err)
         assert set(re.findall(r"pip install 'ecgssl\[(\w+)\]'", err)) == extras, (command, err)
         assert all(line.startswith("error: ") for line in err.splitlines()), err
+
+
+def test_a_command_with_a_profile_runs_without_mlflow(tmp_path):
+    shutil.copy(REPOSITORY / "ecgssl/profiles/quickstart.yaml", tmp_path / "params.yaml")
+    assert ecgssl("simulate", "--out", tmp_path / "demo", "--patients", 3).code == 0
+    table = ["--manifest", "demo/manifest.csv", "--workers", "1"]
+    found = run_without(["mlflow", "dvc"], tmp_path, {"preprocess": [*table, "--out", "store"]})["preprocess"]
+    assert found[0] in (0, 3), found
+    assert "note: this run is not tracked, because MLflow" in found[2]
+    assert install_line("mlflow") in found[2]
+    asked = [*table, "--out", "other", "--set", "tracking.backend=mlflow"]
+    code, _, err = run_without(["mlflow", "dvc"], tmp_path, {"preprocess": asked})["preprocess"]
+    assert (code, err.split(": ")[:3]) == (2, ["error", "--set", "tracking.backend"]), err
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_stage_of_the_pipeline_needs_mlflow(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    params = parse_params({"tasks": {}, "tracking": {"backend": "mlflow"}})
+    with pytest.raises(InputError, match=r"params.yaml: tracking.backend: mlflow is not installed"), track("x", params):
+        pass
 
 
 def test_a_stage_script_names_the_extra(tmp_path):
