@@ -1,9 +1,11 @@
 """Run the tutorials in docs/tutorials: ``python docs/run_tutorials.py`` writes the outputs of a run into them.
 
 Blocks ``console`` hold commands (``$ ecgssl ...``) with their output, blocks ``pycon`` a Python session. Other blocks are not
-run. All tutorials run in one process and one folder; a command that an earlier tutorial ran is not repeated. Figures with the
-name of a file that a tutorial writes are copied from the run. A test compares the outputs with the text: decimal numbers may
-differ by ``TOLERANCE``, p values are not compared, and ``...`` stands for any text.
+run. All tutorials run in one folder with a copy of ``examples``, in one process except for other programs than ``ecgssl``. A
+command that an earlier tutorial ran is not repeated. Commands of Node.js need a folder ``node_modules`` in ``examples/node`` or
+in ``ECGSSL_NODE_MODULES``; without it, they are left out. Figures with the name of a file that a tutorial writes are copied
+from the run. A test compares the outputs with the text: decimal numbers may differ by ``TOLERANCE``, p values are not compared,
+and ``...`` stands for any text.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -24,6 +27,7 @@ from typing import Any
 from unittest import mock
 
 FOLDER = Path(__file__).with_name("tutorials")
+EXAMPLES = Path(__file__).parents[1] / "examples"
 TOLERANCE = 0.03
 """Largest absolute difference of decimal numbers, which depend on processor and versions of libraries."""
 BLOCK = re.compile(r"^```(console|pycon)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -66,11 +70,31 @@ def command_output(arguments: list[str]) -> str:
     return out.getvalue()
 
 
+def program_output(words: list[str]) -> str:
+    """Run another program in the current folder and return its standard output; ``python`` is the running interpreter.
+
+    Raises:
+        RuntimeError: the exit code is not 0.
+    """
+    words = [sys.executable if words[0] == "python" else words[0], *words[1:]]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{shlex.join(words)}: exit code {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def node_modules() -> Path | None:
+    """Return the folder with the package onnxruntime-node; ``None`` without it or without Node.js."""
+    folder = Path(os.environ.get("ECGSSL_NODE_MODULES", EXAMPLES / "node/node_modules"))
+    return folder.resolve() if shutil.which("node") and (folder / "onnxruntime-node").is_dir() else None
+
+
 class Session:
-    """Runs of blocks in the current folder. ``check`` receives the text and the output of each step."""
+    """Runs of blocks in the current folder. ``left_out`` lists the commands whose program is not installed."""
 
     def __init__(self) -> None:
         self.done: dict[str, str] = {}
+        self.left_out: list[str] = []
         self.names: dict[str, Any] = {}
 
     def steps(self, text: str) -> Iterator[tuple[str, str, Callable[[], str]]]:
@@ -84,12 +108,16 @@ class Session:
             for part in re.split(r"^(?=\$ )", body, flags=re.MULTILINE)[1:]:
                 lines = re.match(r"\$ ((?:.*\\\n)*.*\n)", part)
                 assert lines is not None
+                if lines[1].startswith("node ") and node_modules() is None:
+                    self.left_out.append(lines[1])
+                    continue
                 yield lines[1], part[lines.end() :], lambda line=lines[1]: self._command(line)
 
     def _command(self, line: str) -> str:
         line = line.replace("\\\n", " ").strip()
         if line not in self.done:
-            self.done[line] = command_output(shlex.split(line))
+            words = shlex.split(line)
+            self.done[line] = command_output(words) if words[0] == "ecgssl" else program_output(words)
         return self.done[line]
 
     def _python(self, source: str) -> str:
@@ -121,11 +149,14 @@ def rewritten(text: str, session: Session) -> str:
 
 @contextlib.contextmanager
 def workplace(folder: Path) -> Iterator[None]:
-    """Use a folder as current folder, with a fixed key of patient ids and width of tables.
+    """Use a folder as current folder, with the examples, a fixed key of patient ids and width of tables.
 
     Bootstrap intervals depend on the order of the hashes of patients, and so on the key.
     """
     before = Path.cwd()
+    shutil.copytree(EXAMPLES, folder / "examples", ignore=shutil.ignore_patterns("node_modules"))
+    if modules := node_modules():
+        (folder / "examples/node/node_modules").symlink_to(modules)
     key = folder / "config/ecgssl/patient.key"
     key.parent.mkdir(parents=True)
     key.touch(mode=0o600)
@@ -155,6 +186,8 @@ def main() -> None:
             for name in figures(after):
                 shutil.copyfile(name, FOLDER / name)
             print(f"{path.name}: {'rewritten' if after != before else 'unchanged'}", file=sys.stderr)
+    for line in session.left_out:
+        print(f"not run, because its program is not installed: {line.strip()}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 
@@ -13,6 +14,7 @@ REPOSITORY = Path(__file__).parents[2]
 TUTORIALS = runpy.run_path(str(REPOSITORY / "docs/run_tutorials.py"))
 agrees, figures, workplace = (TUTORIALS[name] for name in ("agrees", "figures", "workplace"))
 PAGES = TUTORIALS["tutorials"]()
+NOTEBOOK = runpy.run_path(str(REPOSITORY / "docs/tutorial_notebook.py"))
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +36,33 @@ def test_outputs_are_those_of_a_run(page, session):
         assert np.abs(shown - made).mean() < 0.01, f"{name}: run python docs/run_tutorials.py"
 
 
-def test_the_first_tutorials_have_steps():
-    steps = [len(list(TUTORIALS["Session"]().steps(page.read_text(encoding="utf-8")))) for page in PAGES]
+def test_all_tutorials_have_steps_and_only_nodejs_may_be_left_out():
+    session = TUTORIALS["Session"]()
+    steps = [len(list(session.steps(page.read_text(encoding="utf-8")))) for page in PAGES]
     assert len(steps) == 6
-    assert all(count >= 5 for count in steps[:4])
+    assert all(count >= 5 for count in steps)
+    assert len(session.left_out) <= 1
+    assert all(line.startswith("node examples/node/score.mjs ") for line in session.left_out)
+
+
+def test_the_notebook_has_text_code_and_outputs_of_its_page():
+    page = REPOSITORY / "docs/tutorials/2-embed-and-classify.md"
+    made = NOTEBOOK["notebook"](page)
+    written = page.with_suffix(".ipynb").read_text(encoding="utf-8")
+    assert written == NOTEBOOK["as_json"](made), "run python docs/tutorial_notebook.py"
+    assert len(written) < 300_000
+    # independent of the writer: parse the committed file, and compare with the steps of the page
+    cells = json.loads(written)["cells"]
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    steps = list(TUTORIALS["Session"]().steps(page.read_text(encoding="utf-8")))
+    sources = "\n".join("".join(cell["source"]) for cell in code)
+    assert sources == "\n".join(("!" * text.startswith("ecgssl") + text).rstrip("\n") for text, _, _ in steps)
+    outputs = [output for cell in code for output in cell["outputs"]]
+    shown = ["".join(output.get("text") or output["data"]["text/plain"]).strip() for output in outputs]
+    assert shown == [stated.strip() for _, stated, _ in steps if stated]
+    assert {"execute_result", "stream"} == {output["output_type"] for output in outputs}
 
 
 def test_numbers_may_differ_by_the_tolerance_and_words_may_not():
@@ -57,3 +82,6 @@ def test_a_wrong_output_and_a_failed_command_are_found(tmp_path):
         assert (source, stated, run()) == ("1 + 1\n", "3\n", "2\n")
         with pytest.raises(RuntimeError, match=r"exit code 2[\s\S]*no-such-table\.csv"):
             command()
+        ((_, _, other),) = TUTORIALS["Session"]().steps("```console\n$ python examples/python/none.py\n```\n")
+        with pytest.raises(RuntimeError, match=r"none\.py: exit code 2"):
+            other()
