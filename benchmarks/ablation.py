@@ -145,7 +145,7 @@ def probe_logits(
     """
     short = {name for name, _ in shortages("multilabel", names, values[some], store.patients[some], FIT)}
     kept = [k for k, name in enumerate(names) if name not in short]
-    fit = probe_for("multilabel", params.finetune.linear)
+    fit = probe_for("multilabel", params.finetune.linear, (len(some), embeddings.shape[1]))
     probe = fit(
         embeddings[some], values[np.ix_(some, kept)], embeddings[look], values[np.ix_(look, kept)], params.finetune.linear,
         names=[names[k] for k in kept], groups=store.patients[some], seed=params.seed,

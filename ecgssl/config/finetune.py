@@ -21,7 +21,8 @@ class LinearParams(Section):
     Args:
         solver: for binary targets, ``logistic`` regression or a ``ridge`` classifier. Ridge takes seconds for thousands of
             features and recordings, where logistic regression takes minutes or hours. It chooses one strength for all
-            targets from its own candidates.
+            targets from its own candidates. ``auto`` is ``ridge`` if there are more than 2,000 training recordings and more
+            than 2,000 features, and otherwise ``logistic``.
         C: candidate values of the inverse regularisation strength as in scikit-learn (ridge: 1 / alpha on standardised
             embeddings). The best value is chosen on the validation split. Not used by solver ``ridge``.
         class_weight: candidate class weights. The best one is chosen on the validation split. Not used by ridge.
@@ -30,7 +31,7 @@ class LinearParams(Section):
             that is unlike the cohort. The clinical baseline, whose features have different units, does not use it.
     """
 
-    solver: Literal["logistic", "ridge"] = "logistic"
+    solver: Literal["auto", "logistic", "ridge"] = "auto"
     C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.0001, 0.001, 0.01, 0.1, 1.0]
     class_weight: Annotated[list[ClassWeight], Field(min_length=1)] = ["none", "balanced"]
     scale_floor: Annotated[float, Field(ge=0, lt=1)] = 0.01

@@ -139,7 +139,7 @@ def fit_baseline(
     learned, held_out = found[: len(rows.train)], found[len(rows.train) :]
     columns = fit_columns(learned, inputs)
     count = len(rows.val)
-    probe = probe_for(task.kind, params)(
+    probe = probe_for(task.kind, params, found.shape)(
         columns.columns(learned), values[rows.train], columns.columns(held_out[:count]), values[rows.val],
         params.model_copy(update={"scale_floor": 0.0}),
         names=task.outputs, groups=store.patients[rows.train], seed=seed,

@@ -260,7 +260,7 @@ class _Run:
             show_progress=self.show_progress,
         )  # fmt: skip
         learned, scored = embeddings[: len(train)], embeddings[len(train) :]
-        probe = probe_for(self.task.kind, self.params.linear)(
+        probe = probe_for(self.task.kind, self.params.linear, learned.shape)(
             learned, self.values[train], scored[: len(val)], self.values[val], self.params.linear,
             names=self.task.outputs, groups=self.store.patients[train], seed=self.seed,
         )  # fmt: skip

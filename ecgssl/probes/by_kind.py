@@ -11,9 +11,21 @@ from ecgssl.probes.multiclass import fit_class_probe
 from ecgssl.probes.ridge import fit_ridge_probe
 from ecgssl.probes.ridge_logits import fit_ridge_logits
 
+LOGISTIC_LIMIT = 2000
+"""Largest number of recordings or of features, the smaller of the two, with which ``auto`` fits logistic regressions.
+
+The time of a logistic regression grows with the cube of this number: 12 s per target at 2,000, hours at 4,000 and 17,000.
+"""
 PROBES = {"multilabel": fit_probe, "multiclass": fit_class_probe, "regression": fit_ridge_probe}
 
 
-def probe_for(kind: OutputKind, params: LinearParams) -> Callable[..., Probe]:
-    """Return the function that fits the linear probe of a kind of task; the arguments are those of ``fit_probe``."""
-    return fit_ridge_logits if kind == "multilabel" and params.solver == "ridge" else PROBES[kind]
+def probe_for(kind: OutputKind, params: LinearParams, shape: tuple[int, int]) -> Callable[..., Probe]:
+    """Return the function that fits the linear probe of a kind of task; the arguments are those of ``fit_probe``.
+
+    Args:
+        kind: kind of the task.
+        params: the solver of binary targets is used.
+        shape: numbers of training recordings and features, on which ``auto`` depends.
+    """
+    ridge = params.solver == "ridge" or (params.solver == "auto" and min(shape) > LOGISTIC_LIMIT)
+    return fit_ridge_logits if kind == "multilabel" and ridge else PROBES[kind]

@@ -40,7 +40,7 @@ def fitted(kind: OutputKind, people: list[str], **params: Any) -> tuple[Clinical
     }[kind].astype(float)
     columns = fit_columns(values[:40], inputs)
     learned, held_out = columns.columns(values[:40]), columns.columns(values[40:])
-    probe = probe_for(kind, linear := LinearParams(C=[0.1], **params))(
+    probe = probe_for(kind, linear := LinearParams(C=[0.1], **params), (0, 0))(
         learned, targets[:40], held_out, targets[40:], linear, names=OUTPUTS[kind], groups=np.arange(40)
     )
     return ClinicalBaseline(model_name(people), inputs, columns, probe), values[40:]
@@ -73,7 +73,7 @@ def test_a_baseline_without_known_measurements_is_stored(tmp_path: Path) -> None
     """Its only column is 0, so it predicts the prevalence."""
     columns = fit_columns(np.full((40, len(NAMES)), np.nan), NAMES)
     y = np.arange(40)[:, None] % 4 == 0
-    probe = probe_for("multilabel", linear := LinearParams(C=[0.1]))(
+    probe = probe_for("multilabel", linear := LinearParams(C=[0.1]), (0, 0))(
         np.zeros((40, 1)), y, np.zeros((0, 1)), np.zeros((0, 1)), linear, names=["a"], groups=np.arange(40)
     )
     write_baseline(ClinicalBaseline(model_name([]), NAMES, columns, probe), tmp_path)

@@ -11,6 +11,7 @@ from ecgssl.config import LinearParams
 from ecgssl.errors import InputError
 from ecgssl.probes import ridge_classifier
 from ecgssl.probes.by_kind import probe_for
+from ecgssl.probes.ridge import fit_ridge_probe
 from ecgssl.probes.ridge_classifier import fit_ridge_classifier
 
 NAMES = ["a", "b", "c"]
@@ -87,7 +88,7 @@ def test_logits_are_a_logistic_regression_of_the_outputs_on_validation(data):
     """The line of target c is fitted on the training recordings, because it has too few known values in validation."""
     x, y, train, val = data
     y[val[5:], 2] = np.nan
-    fit = probe_for("multilabel", LinearParams(solver="ridge"))
+    fit = probe_for("multilabel", LinearParams(solver="ridge"), x.shape)
     probe = fit(x[train], y[train], x[val], y[val], LinearParams(solver="ridge"), names=NAMES, groups=train)
     outputs = fit_ridge_classifier(x, y, train, val, names=NAMES).logits(x)
     for k, rows in enumerate([val, val, train]):
@@ -100,3 +101,13 @@ def test_logits_are_a_logistic_regression_of_the_outputs_on_validation(data):
             both, np.repeat([1, 0], count), np.concatenate([soft, 1 - soft])
         )
         np.testing.assert_allclose(probe.logits(x)[:, k], fitted.decision_function(outputs[:, [k]]), atol=1e-3)
+
+
+def test_auto_is_ridge_for_many_recordings_and_features():
+    def chosen(solver: str, *shape: int) -> str:
+        return probe_for("multilabel", LinearParams(solver=solver), shape).__name__
+
+    assert chosen("auto", 17_000, 4_092) == "fit_ridge_logits"
+    assert {chosen("auto", 17_000, 2_000), chosen("auto", 2_000, 4_092)} == {"fit_probe"}
+    assert {chosen("ridge", 10, 10), chosen("logistic", 17_000, 4_092)} == {"fit_ridge_logits", "fit_probe"}
+    assert probe_for("regression", LinearParams(solver="ridge"), (17_000, 4_092)) is fit_ridge_probe

@@ -25,7 +25,7 @@ def test_a_feature_that_hardly_varies_does_not_dominate(kind, solver):
     sizes = {}
     for floor in (0.0, 0.01):
         params = LinearParams(C=[1.0], class_weight=["none"], solver=solver, scale_floor=floor)
-        fit = probe_for(kind, params)
+        fit = probe_for(kind, params, x.shape)
         probe = fit(x[:40], y[:40], x[40:], y[40:], params, names=names, groups=np.arange(40))
         sizes[floor] = np.abs(probe.logits(unlike)).max()
         spread = x[:40].std(axis=0)
