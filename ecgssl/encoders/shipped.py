@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,9 +93,13 @@ def model_folder(model: Path | str, where: str = "model") -> Path:
         where: command, function or parameter that takes the model, for the error message.
 
     Raises:
-        InputError: the text has no path separator, and neither a shipped model nor a local folder has this name.
+        InputError: the text has no path separator, and neither a shipped model nor a local folder has this name, or ``model``
+            is neither a text nor a path.
     """
-    if isinstance(model, Path) or any(separator in model for separator in _SEPARATORS):
+    if not isinstance(model, str | os.PathLike):
+        what = f"is of type {type(model).__name__}, not a name or path"
+        raise InputError(Problem(where, "name", what, _choice()))
+    if not isinstance(model, str) or any(separator in model for separator in _SEPARATORS):
         return Path(model)
     if model in shipped_names():
         return FOLDER / model

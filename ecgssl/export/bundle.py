@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ecgssl.model.classifier import Classifier
     from ecgssl.model.encoder import Encoder
 
+ENGINES = ("auto", "torch", "onnxruntime")
+"""Values of the argument ``engine``."""
 CARD = "README.md"
 _OWN_KEYS = {"ecgssl", "kind", "targets", "task_kind", "queries", "model", "quality", "lsb", "export"}
 
@@ -191,11 +193,14 @@ def load_bundle(
             signature.
 
     Raises:
-        InputError: no model has this name, files are missing, altered or not listed in ``SHA256SUMS`` (the error lists
-            all of them), the content of a file is invalid, the required signature is missing or invalid, or the self-test
-            fails.
+        InputError: no engine or no model has this name, files are missing, altered or not listed in ``SHA256SUMS`` (the
+            error lists all of them), the content of a file is invalid, the required signature is missing or invalid, or the
+            self-test fails.
         ContractMismatch: the bundle was made with another version of the cleaning code.
     """
+    if engine not in ENGINES:
+        remedy = f"Use one of: {', '.join(ENGINES)}"
+        raise InputError(Problem("bundle", "engine", f"is {engine!r}, which is not known", remedy))
     path = model_folder(path, "bundle")
     digest = verify_sums(path, require_signature)
     files = check_files(path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
+from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io.file_names import as_on_disk
 from ecgssl.io.formats import identify
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
@@ -48,6 +50,7 @@ def read(
         patient_id: patient id, the same for all recordings of a patient.
 
     Raises:
+        InputError: ``path`` is neither a text nor a path.
         RecordingError: reason ``missing_file``, ``unreadable`` or ``format`` (not supported). Errors of the format's
             reader propagate.
 
@@ -56,6 +59,12 @@ def read(
         >>> ecgssl.read("ecg.hea")
         <Recording ecg: 12 leads, 250 Hz, 10 s>
     """
+    if not isinstance(path, str | os.PathLike):
+        what = f"is of type {type(path).__name__}, not the path of a file"
+        raise InputError(Problem("ecgssl.read", "path", what, "Use a text or a pathlib.Path"))
     file, member = locate(path)
+    if not file.name:
+        what = "is empty" if not str(path) else "is a folder"
+        raise RecordingError("unreadable", Problem(str(path) or "path", "file", what, "Use the path of a file"))
     recording = identify(file).read(file, member, overrides)
     return replace(recording, record_id=recording.record_id if record_id is None else record_id, patient_id=patient_id)

@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from ecgssl.errors import RecordingError
 from ecgssl.io.read_errors import read_error
 from ecgssl.io.recording import Recording
+from ecgssl.io.recording_checks import FASTEST, SLOWEST
 from ecgssl.signal.leads import NamedLead, identify_leads
 from ecgssl.signal.other_channels import channels_left_out, left_out_text
-
-SLOWEST, FASTEST = 1.0, 100_000.0
-"""Range of accepted sampling rates in Hz."""
 
 OLDEST = 90.0
 """Age in years that replaces every age above 89, because higher ages can identify a patient."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
+from ecgssl.io.recording_checks import check_recording
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,13 +31,15 @@ class Recording:
     Args:
         signal: (leads, samples) float32 in mV; NaN for missing values.
         sampling_rate: sampling rate in Hz.
-        leads: lead names, one per row of ``signal``; most readers keep the spelling of the file.
+        leads: names of the twelve leads, one per row of ``signal``, in any order and any common spelling; most readers keep
+            the spelling of the file. A list is stored as a tuple.
         record_id: record id, unique within its cohort.
         patient_id: patient id, the same for all recordings of a patient; ``None`` if unknown.
         meta: additional metadata of the file, without patient names and dates.
 
     Raises:
-        ValueError: the numbers of rows and leads differ, or the sampling rate is not positive.
+        RecordingError: ``signal`` is no array of real numbers or has not one row per lead, a lead name is unknown or occurs
+            twice, the sampling rate is not between 1 and 100000 Hz, or the record id is no text. The error lists all problems.
 
     Example:
         >>> import ecgssl
@@ -55,10 +58,8 @@ class Recording:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads):
-            raise ValueError(f"signal {self.signal.shape} does not match {len(self.leads)} leads")
-        if not self.sampling_rate > 0:
-            raise ValueError(f"sampling_rate {self.sampling_rate} is not positive")
+        leads = check_recording(self.signal, self.sampling_rate, self.leads, self.record_id)
+        object.__setattr__(self, "leads", leads)
 
     @property
     def duration(self) -> float:
@@ -74,6 +75,9 @@ class Recording:
         Returns:
             Matplotlib figure. ``figure.savefig("ecg.pdf")`` preserves the scale for printing.
 
+        Raises:
+            RecordingError: reason ``too_short`` if there are no samples, or ``nan`` if all values are missing.
+
         Example:
             >>> import ecgssl
             >>> ecgssl.read("ecg.hea").plot().savefig("ecg.png")
@@ -82,6 +86,9 @@ class Recording:
         from ecgssl.signal.drawing import UNFILTERED, centred, draw_12_lead, filter_text
         from ecgssl.signal.leads import LEADS, arrange
 
+        self._require_samples()
+        if not np.isfinite(self.signal).any():
+            raise _unusable(self, "nan", "signal", "has no values, all are NaN or infinite")
         signal, present = arrange(self.signal[:, : round(_BASELINE * self.sampling_rate)], self.leads)
         filters = self.meta.get("cleaned_with")
         shown, text = (centred(signal), UNFILTERED) if filters is None else (signal, filter_text(filters))
@@ -139,6 +146,10 @@ class Recording:
         from ecgssl.signal.quality_params import QualityParams
 
         spec, limits = _settings(settings), limits or QualityParams()
+        if 0 < self.duration < min(limits.min_duration, spec.duration, limits.flat_seconds):
+            # all leads of such a recording would be flat, although each is flat for less than the allowed time
+            what = f"{self.duration:g} s, shorter than limits.min_duration, {limits.min_duration:g} s"
+            raise _unusable(self, "too_short", "duration", what)
         quality, usable = self._assess_raw(spec, limits)
         cleaned = crop(clean(usable, self.sampling_rate, spec), spec, limits.min_duration)
         return assess_cleaned(cleaned, quality, limits, spec)
@@ -148,8 +159,7 @@ class Recording:
         from ecgssl.signal.quality import assess_raw
         from ecgssl.signal.quality_params import QualityParams
 
-        if not self.signal.shape[1]:
-            raise _unusable(self, "too_short", "duration", "0 s, there are no samples")
+        self._require_samples()
         raw, present = arrange(self.signal, self.leads, spec.leads)
         there = measured(self.leads, spec.leads)
         quality, usable = assess_raw(raw, self.sampling_rate, present, there, limits or QualityParams(), spec)
@@ -157,6 +167,10 @@ class Recording:
             what = f"none is usable; reason codes: {', '.join(quality.reasons) or 'no known lead'}"
             raise _unusable(self, "min_leads", "leads", what)
         return quality, usable
+
+    def _require_samples(self) -> None:
+        if not self.signal.size:
+            raise _unusable(self, "too_short", "duration", "0 s, there are no samples")
 
     def __repr__(self) -> str:
         count = f"{len(self.leads)} lead{'s' if len(self.leads) != 1 else ''}"

@@ -112,6 +112,9 @@ def list_recordings(
 def _matched(inputs: Sequence[Path | str], problems: list[Problem]) -> Iterator[str]:
     """Yield the matches of patterns; add a problem for each pattern without match."""
     for item in map(str, inputs):
+        if not item:
+            problems.append(Problem("input", "path", "is an empty text", "Use '.' for the current folder"))
+            continue
         if not glob.has_magic(item) or os.path.lexists(item) or os.path.lexists(locate(item)[0]):
             yield item
             continue

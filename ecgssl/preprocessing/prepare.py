@@ -230,6 +230,12 @@ def _steps(
     stage = "signal"
     if recording.signal.shape[1] == 0:
         raise Rejected(stage, "too_short", "duration: 0 s, there are no samples", field="duration")
+    least = min(params.min_duration, spec.duration)
+    if recording.duration < min(least, params.flat_seconds):
+        # all leads of such a recording would be flat, although each is flat for less than the allowed time
+        setting = "signal.duration" if least == spec.duration else "quality.min_duration"
+        detail = f"duration: {recording.duration:g} s, shorter than the required {least:g} s ({setting})"
+        raise Rejected(stage, "too_short", detail, field="duration")
     try:
         raw, present = arrange(recording.signal, recording.leads, spec.leads)
         there = measured(recording.leads, spec.leads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -24,8 +25,11 @@ from ecgssl.scoring.scores import (
     score_cells,
 )
 from ecgssl.scoring.sources import Source, Sources, list_sources
+from ecgssl.signal.findings import distinct_findings
 from ecgssl.signal.spec import SignalSpec
 
+DEVICES = ("auto", "cpu", "cuda")
+"""Values of the argument ``device``."""
 Many = list[str] | list[Path] | list[Recording] | list[NDArray[Any]]
 """Several recordings whose result is certainly ``Results``."""
 
@@ -62,6 +66,9 @@ class Predictor:
         device: Literal["auto", "cpu", "cuda"] = "cpu",
         require_signature: Path | str | None = None,
     ) -> None:
+        if device not in DEVICES:
+            remedy = f"Use one of: {', '.join(DEVICES)}"
+            raise InputError(Problem("bundle", "device", f"is {device!r}, which is not known", remedy))
         self.bundle: Bundle = load_bundle(path, engine, require_signature=require_signature)
         self.bundle.graph.use_device(device)
 
@@ -126,12 +133,13 @@ class Predictor:
 
         Returns:
             (E,) float32 for one recording; ``Results`` for several. Rejected recordings of several have a row of NaN.
+            The array does not state quality flags and used leads; ``embed([source]).table`` has them in the columns
+            ``flags`` and ``leads``.
 
         Raises:
             RecordingError: the only recording cannot be read, or preprocessing rejects it. Its ``reason`` contains the
                 reason codes, as in score files. For arrays, the code is ``leads`` for unknown lead names, ``duplicate_lead``
-                for a lead that occurs twice, and ``malformed`` for an array in the order (samples, leads).
-            ValueError: an array and ``leads`` have different numbers of rows.
+                for a lead that occurs twice, and ``malformed`` for an array that has not one row per lead.
             InputError: the input or the policy is invalid, see ``ecgssl.scoring.sources.list_sources``.
 
         Example:
@@ -145,7 +153,7 @@ class Predictor:
         """
         sources = list_sources(source, sampling_rate, leads)
         require_policy(self.bundle, windows, "embedding")
-        values, columns = self._run(sources, "embedding", windows, batch_size)
+        values, columns, _ = self._run(sources, "embedding", windows, batch_size)
         if sources.single:
             return values[0]
         names = tuple(f"emb_{i:04d}" for i in range(self.bundle.embed_dim))
@@ -188,11 +196,12 @@ class Predictor:
         """Return calibrated scores and binary predictions. The arguments are those of ``embed``.
 
         Returns:
-            ``Scores`` for one recording; ``Results`` for several, whose ``values`` are the calibrated scores.
+            ``Scores`` for one recording, with quality flags and used leads; ``Results`` for several, whose ``values`` are the
+            calibrated scores.
 
         Raises:
             InputError: the bundle contains an encoder, not a classifier.
-            InputError, RecordingError, ValueError: see ``embed``.
+            InputError, RecordingError: see ``embed``.
 
         Example:
             >>> import ecgssl
@@ -204,9 +213,9 @@ class Predictor:
         decision = require_targets(self.bundle, "bundle")
         require_policy(self.bundle, windows, "logits")
         sources = list_sources(source, sampling_rate, leads)
-        logits, columns = self._run(sources, "logits", windows, batch_size)
+        logits, columns, findings = self._run(sources, "logits", windows, batch_size)
+        columns |= score_cells(decision, logits)
         if not sources.single:
-            columns |= score_cells(decision, logits)
             known = ~np.isnan(logits).any(axis=1)
             values = np.full(logits.shape, np.nan, dtype=np.float32)
             values[known] = decision.probabilities(logits[known])
@@ -217,22 +226,27 @@ class Predictor:
             available = [name for name, threshold in label.thresholds.items() if threshold.value is not None]
             calls[label.name] = {name: bool(decision.calls(logits, name)[0, k]) for name in available}
         predicted = max(scores, key=lambda name: scores[name]) if decision.kind == "multiclass" else None
-        return Scores(scores, calls, predicted)
+        flags = tuple(filter(None, columns["flags"][0].split(";")))
+        leads = tuple(columns["leads"][0].split())
+        missing = tuple(lead for lead in self.spec.leads if lead not in leads)
+        return Scores(scores, calls, predicted, flags, distinct_findings(findings[0]), leads, missing, columns)
 
     def _run(
         self, sources: Sources, output: Output, windows: Windows, batch_size: int
-    ) -> tuple[NDArray[np.float32], dict[str, list[Any]]]:
-        """Return the outputs of all recordings, and the columns that describe them."""
-        if batch_size < 1:
-            raise InputError(Problem("batch_size", "value", f"is {batch_size}", "Use 1 or more"))
+    ) -> tuple[NDArray[np.float32], dict[str, list[Any]], list[tuple[str, ...]]]:
+        """Return the outputs of all recordings, the columns that describe them, and the findings of their windows."""
+        if not isinstance(batch_size, Integral) or batch_size < 1:
+            raise InputError(Problem("batch_size", "value", f"is {batch_size!r}", "Use a whole number from 1"))
         outputs: list[NDArray[np.float32]] = []
         rows: list[dict[str, Any]] = []
+        findings: list[tuple[str, ...]] = []
         for start in range(0, len(sources.items), batch_size):
             chunk = sources.items[start : start + batch_size]
             prepared = [self._prepare(item, windows, sources.single) for item in chunk]
             outputs.append(recording_outputs(self.bundle, prepared, output, windows))
             rows += [one.row for one in prepared]
-        return np.concatenate(outputs), {name: [row.get(name) for row in rows] for name in COLUMNS}
+            findings += [one.findings for one in prepared]
+        return np.concatenate(outputs), {name: [row.get(name) for row in rows] for name in COLUMNS}, findings
 
     def _prepare(self, item: Listed | Recording, windows: Windows, single: bool) -> PreparedRecording:
         bundle = self.bundle
@@ -243,8 +257,12 @@ class Predictor:
             found = prepare_recording(recording, bundle.spec, bundle.quality, bundle.lsb, windows)
         except Rejected as error:
             if single:
-                where = "recording" if isinstance(item, Recording) else item.path
-                problem = Problem(where, error.stage, error.detail, "Remove the recording, or correct its source")
+                where, remedy = (
+                    ("recording", "Correct the signal, or use another recording")
+                    if isinstance(item, Recording)
+                    else (item.path, "Remove the recording, or correct its source")
+                )
+                problem = Problem(where, error.stage, error.detail, remedy)
                 raise RecordingError(error.reason, problem) from error
             found = rejected(bundle.spec, error.reason, error.detail)
         return PreparedRecording(found.digital, found.lead_mask, found.recorded, about | found.row, found.findings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import pandas as pd
 
 from ecgssl.errors import RecordingError
 from ecgssl.export.bundle import Bundle
+from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected
-from ecgssl.scoring.in_memory import memory_recording
 from ecgssl.scoring.preprocess import PreparedRecording, prepare_recording, rejected
 from ecgssl.scoring.score_file import plain_values
 from ecgssl.scoring.scores import recording_outputs, score_cells
@@ -29,10 +28,7 @@ STATUS_COLUMNS: dict[str, type] = {
     "recorded_seconds": float,
 }
 """Names and types of the output columns that precede the scores."""
-MALFORMED = (
-    "signal is not one equally long list of numbers per lead, sampling_rate is not a number, "
-    "or leads has another number of names than signal has rows"
-)
+MALFORMED = "signal is not one equally long list of numbers per lead, or sampling_rate is not a number"
 _EXAMPLE_RATE = 250.0
 
 
@@ -75,11 +71,11 @@ def example_frame(spec: SignalSpec) -> pd.DataFrame:
     return pd.DataFrame({"signal": [signal], "sampling_rate": [_EXAMPLE_RATE], "leads": [list(spec.leads)]})
 
 
-def _prepare_row(bundle: Bundle, signal: Any, sampling_rate: float, leads: Sequence[str]) -> PreparedRecording:
+def _prepare_row(bundle: Bundle, signal: Any, sampling_rate: float, leads: tuple[str, ...]) -> PreparedRecording:
     try:
         # (L, samples)
         array = np.array([np.asarray(lead, dtype=np.float32) for lead in signal], dtype=np.float32)
-        recording = memory_recording(array, float(sampling_rate), leads)
+        recording = Recording(array, float(sampling_rate), leads, "in memory")
     except RecordingError as error:
         problem = error.problems[0]
         return rejected(bundle.spec, error.reason, f"{problem.field}: {problem.what}. {problem.remedy}")

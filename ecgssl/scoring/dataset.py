@@ -119,7 +119,7 @@ class RecordingDataset(Dataset[dict[str, Any]]):
             recording = item if isinstance(item, Recording) else read_or_reject(item.path, item.overrides)
             found = prepare_recording(recording, self.settings, self.limits, lsb)
         except Rejected as error:
-            remedy = "Remove the recording, or correct its source"
+            remedy = f"Remove the recording, or correct its {'signal' if isinstance(item, Recording) else 'source'}"
             raise RecordingError(error.reason, Problem(item.record_id, error.stage, error.detail, remedy)) from error
         signal = np.multiply(found.digital, np.float32(lsb), dtype=np.float32)
         return self._item(signal, found.lead_mask, found.recorded, item.record_id)

@@ -17,7 +17,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.target_kinds import TARGET_KINDS
 from ecgssl.export.bundle import Bundle
-from ecgssl.scoring.preprocess import PreparedRecording, Windows
+from ecgssl.scoring.preprocess import POLICIES, PreparedRecording, Windows
 
 Output = Literal["logits", "embedding"]
 
@@ -100,8 +100,12 @@ def require_policy(bundle: Bundle, windows: Windows, output: Output) -> None:
     """Check that the window policy supports the output: ``max`` requires independent labels.
 
     Raises:
-        InputError: the policy is ``max``, and the output is an embedding or the task is multiclass or a regression.
+        InputError: the policy is unknown, or it is ``max``, and the output is an embedding or the task is multiclass or a
+            regression.
     """
+    if windows not in POLICIES:
+        what, remedy = f"is {windows!r}, which is not known", f"Use one of: {', '.join(POLICIES)}"
+        raise InputError(Problem("windows", "policy", what, remedy))
     decision = bundle.decision
     if windows == "max" and (output == "embedding" or decision is None or decision.kind != "multilabel"):
         what = "is 'max', which can be used for independent labels only"

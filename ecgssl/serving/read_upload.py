@@ -18,7 +18,7 @@ from ecgssl.io.listing import find_recordings
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected, read_or_reject
 from ecgssl.scoring.preprocess import PreparedRecording, Windows, count_windows, prepare_recording
-from ecgssl.serving.request_body import SentBody, Upload, parse_body
+from ecgssl.serving.request_body import SentBody, Upload, is_json, parse_body
 from ecgssl.serving.request_limits import RequestError, RequestLimits
 from ecgssl.signal.leads import LEADS, arrange
 from ecgssl.signal.spec import SignalSpec
@@ -80,7 +80,10 @@ def read_job(
         # rejections by quality checks have no field, so use the processing stage
         field = error.field or error.stage
         what = error.detail.removeprefix(f"{error.field}: ") if error.field else error.detail
-        problem = Problem("recording", field, what, "Fix the file, or use another recording")
+        sent = job.source
+        in_file = isinstance(sent, Upload) or (isinstance(sent, SentBody) and not is_json(sent))
+        remedy = f"{'Fix the file' if in_file else 'Correct the signal'}, or use another recording"
+        problem = Problem("recording", field, what, remedy)
         raise RequestError(422, problem, tuple(error.reason.split(";"))) from None
     except MemoryError:
         what = f"needs more than {limits.memory >> 20} MiB of memory"

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from ecgssl.errors import Problem
-from ecgssl.io.metadata import FASTEST, NO_OVERRIDES, SLOWEST, MetadataOverrides
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
-from ecgssl.scoring.in_memory import memory_problems, transposed
+from ecgssl.io.recording_checks import FASTEST, SLOWEST, lead_problems, rate_problem, shape_problem
 from ecgssl.serving.request_limits import RequestError, RequestLimits
 from ecgssl.serving.schemas import SignalIn
 from ecgssl.signal.leads import canonical
@@ -115,6 +116,11 @@ def content_kind(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
+def is_json(body: SentBody) -> bool:
+    """Return whether a body is JSON, not a form with files."""
+    return content_kind(body.content_type) == "application/json"
+
+
 def parse_body(body: SentBody, limits: RequestLimits) -> Upload | Recording:
     """Return the uploaded files or the recording in the body of a request.
 
@@ -125,7 +131,7 @@ def parse_body(body: SentBody, limits: RequestLimits) -> Upload | Recording:
     Raises:
         RequestError: the body does not match its schema, or is too large.
     """
-    if content_kind(body.content_type) == "application/json":
+    if is_json(body):
         return _recording(body.path.read_bytes(), limits)
     return _upload(asyncio.run(_form(body)))
 
@@ -138,26 +144,43 @@ def _recording(body: bytes, limits: RequestLimits) -> Recording:
     try:
         sent = SignalIn.model_validate_json(body)
     except ValidationError as error:
-        problems = [_schema_problem(item) for item in error.errors(include_input=False, include_url=False)[:10]]
-        raise RequestError(422, problems) from None
-    lengths = {len(row) for row in sent.signal}
-    if len(lengths) > 1:
-        raise RequestError(
-            422, _problem("signal", "has rows of different lengths", "Send all leads with the same number of samples")
-        )
-    if problem := transposed((len(sent.signal), *lengths), sent.leads):
-        raise RequestError(422, problem)
-    if len(sent.signal) != len(sent.leads):
-        what = f"has {len(sent.leads)} names for {len(sent.signal)} rows of the signal"
-        raise RequestError(422, _problem("leads", what, "Send one name per row"))
-    if found := memory_problems(sent.sampling_rate, sent.leads):
-        raise RequestError(422, list(found.values()), tuple(found))
+        errors = error.errors(include_input=False, include_url=False)
+        problems, reasons = _value_problems(_valid_fields(body, errors))
+        raise RequestError(422, [_schema_problem(item) for item in errors[:10]] + problems, reasons) from None
+    problems, reasons = _value_problems(dict(sent))
+    if problems:
+        raise RequestError(422, problems, reasons)
     with np.errstate(over="ignore"):
         signal = np.array(sent.signal, dtype=np.float64).astype(np.float32)
     # values beyond the range of float32 are treated as missing, like null
     return Recording(
         np.where(np.isfinite(signal), signal, np.float32(np.nan)), sent.sampling_rate, tuple(sent.leads), ""
     )
+
+
+def _valid_fields(body: bytes, errors: list[Any]) -> dict[str, Any]:
+    """Return the fields of a body that match the schema, so that one response reports the problems of all fields."""
+    invalid = {item["loc"][0] if item["loc"] else None for item in errors}
+    if None in invalid:
+        return {}  # not a JSON object
+    return {name: value for name, value in from_json(body).items() if name not in invalid}
+
+
+def _value_problems(fields: dict[str, Any]) -> tuple[list[Problem], tuple[str, ...]]:
+    """Return the problems of fields that match the schema, and the reason codes of these problems."""
+    signal, leads, rate = (fields.get(name) for name in ("signal", "leads", "sampling_rate"))
+    problems: list[Problem] = []
+    if signal is not None:
+        lengths = {len(row) for row in signal}
+        if len(lengths) > 1:
+            remedy = "Send all leads with the same number of samples"
+            problems.append(_problem("signal", "has rows of different lengths", remedy))
+        elif problem := shape_problem((len(signal), *lengths), None if leads is None else len(leads)):
+            problems.append(problem)
+    found = {} if leads is None else lead_problems(leads)
+    if rate is not None and (problem := rate_problem(rate)):
+        found["rate"] = problem
+    return problems + list(found.values()), tuple(found)
 
 
 def _schema_problem(item: Any) -> Problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -52,7 +52,9 @@ def findings_text(findings: Sequence[Finding], params: QualityParams, most: int 
     parts = []
     for code, values in by_code.items():
         limit = limit_text(code, params)
-        allowed = f" (allowed: {limit}, quality.{REASONS[code].limit})" if limit else ""
+        # without a unit, state the quantity, so that a share of samples is not read as their number
+        quantity = f"{REASONS[code].figure}; " if limit and not REASONS[code].unit else ""
+        allowed = f" ({quantity}allowed: {limit}, quality.{REASONS[code].limit})" if limit else ""
         parts.append(f"{code} {', '.join(values)}{allowed}")
     return "; ".join(parts)
 
@@ -66,3 +68,8 @@ def findings_from_cell(cell: str) -> list[Finding]:
     """Parse a table cell written by ``findings_to_cell``."""
     parts = (part.split(":") for part in cell.split(";") if part)
     return [Finding(cast(ReasonCode, code), lead or None, float(value)) for code, lead, value in parts]
+
+
+def distinct_findings(cells: Iterable[str]) -> tuple[Finding, ...]:
+    """Parse the cells of all windows of a recording and return each distinct finding once, in order of occurrence."""
+    return tuple(dict.fromkeys(finding for cell in cells for finding in findings_from_cell(cell)))

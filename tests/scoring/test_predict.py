@@ -227,7 +227,7 @@ def test_signal_in_memory_that_breaks_the_contract(exported, signal, leads, reas
 
 
 def test_signal_in_memory_without_its_leads(exported):
-    with pytest.raises(ValueError, match="does not match 2 leads"):
+    with pytest.raises(RecordingError, match="has 2 names for 12 rows of the signal"):
         ecgssl.load(exported.path).embed(np.zeros((12, 5000)), 500, ["I", "II"])
 
 

@@ -305,6 +305,38 @@ def test_json_names_and_rates_are_refused_with_a_reason(tmp_path, change, reason
     assert (caught.value.status, caught.value.reasons) == (422, reasons)
 
 
+@pytest.mark.parametrize(
+    ("change", "reasons", "fields"),
+    [
+        ({"leads": ["I", "Q", "V1"], "sampling_rate": "fast"}, ("leads",), ["sampling_rate", "leads"]),
+        ({"leads": ["I", "Q", "Q2", "I"], "sampling_rate": 0.5}, ("leads", "duplicate_lead", "rate"), None),
+        ({"leads": ["I", "Q"], "signal": [[0.1], [0.1, 0.2]], "unit": "mV"}, ("leads",), ["unit", "signal", "leads"]),
+        ({"leads": "I,II", "sampling_rate": 0.5}, ("rate",), ["leads", "sampling_rate"]),
+        ({"leads": ["Q"], "signal": [["a"]]}, ("leads",), ["signal.0", "leads"]),
+    ],
+)
+def test_json_problems_of_all_fields_are_reported_together(tmp_path, change, reasons, fields):
+    with pytest.raises(RequestError) as caught:
+        parse_body(sent(tmp_path, ROWS | change), RequestLimits())
+    assert (caught.value.status, caught.value.reasons) == (422, reasons)
+    fields = fields or ["leads", "leads", "leads", "sampling_rate"]
+    assert [problem.field for problem in caught.value.problems] == fields
+
+
+def test_only_rejections_of_files_speak_of_a_file(tmp_path):
+    settings = (tmp_path, SPEC, QualityParams(), 0.001, RequestLimits())
+    other = tmp_path / "json"
+    other.mkdir()
+    file = form(tmp_path, "a.csv", b"I,II\n0,0\n")
+    for source, remedy in (
+        (file, "Fix the file, or use another recording"),
+        (sent(other, ROWS), "Correct the signal, or use another recording"),
+    ):
+        with pytest.raises(RequestError) as caught:
+            read_job(ReadJob(source, "contract"), *settings)
+        assert [problem.remedy for problem in caught.value.problems] == [remedy]
+
+
 def form(folder: Path, name: str, content: bytes = b"x", **fields: str) -> SentBody:
     request = requests.Request("POST", "http://localhost", files={"files": (name, content)}, data=fields).prepare()
     path = folder / "body"
