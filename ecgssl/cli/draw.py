@@ -16,7 +16,7 @@ def draw(
     out: Annotated[Path, typer.Option(help="PNG, PDF or SVG file to write.")],
     clean: Annotated[bool, typer.Option(help="Apply the default band-pass filter first.")] = False,
 ) -> None:
-    """Plot a 12-lead recording at 25 mm/s and 10 mm/mV, or at half gain if the waves are tall.
+    """Plot a 12-lead recording at 25 mm/s and 10 mm/mV, or at half or quarter gain if the waves are tall.
 
     Example: ecgssl draw rec1.hea --out rec1.pdf
     """
@@ -24,6 +24,7 @@ def draw(
 
     from ecgssl.files import write_atomic
     from ecgssl.io import read
+    from ecgssl.io.recording import page_checks
     from ecgssl.output_lock import exclusive
     from ecgssl.signal.cleaning import clean as band_pass
     from ecgssl.signal.drawing import UNFILTERED, centred, draw_12_lead, filter_text
@@ -43,6 +44,9 @@ def draw(
             filters = filter_text(spec.clean)
         else:
             signal, filters = centred(signal).astype(np.float32), UNFILTERED
-        figure = draw_12_lead(signal, rate, LEADS, mask, title=recording.record_id, filters=filters)
+        figure = draw_12_lead(
+            signal, rate, LEADS, mask,
+            title=recording.record_id, filters=filters, duration=recording.duration, checks=page_checks(recording),
+        )  # fmt: skip
         write_atomic(out, figure_bytes(figure, suffix))
     typer.echo(f"wrote {out}")

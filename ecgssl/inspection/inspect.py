@@ -23,6 +23,7 @@ from ecgssl.pool import run_ordered
 from ecgssl.preprocessing.prepare import QUALITY_STAGES, Examination, examine, quality_figures, usable_leads_text
 from ecgssl.progress import Advance
 from ecgssl.signal.findings import findings_text
+from ecgssl.signal.heart_rate import PageChecks, reliable_rate
 from ecgssl.signal.leads import LEADS, arrange, identify_leads
 from ecgssl.signal.reasons import READ_TEXTS
 from ecgssl.signal.spec import SignalSpec
@@ -54,7 +55,8 @@ class Inspected:
         judged: start and end in s of the part to which ``figures`` and ``verdict`` refer. It is the part that preprocessing
             stores (``signal.duration`` and ``signal.crop``).
         meta: metadata of the recording (``Recording.meta``).
-        figures: quality measures by name, ``None`` if undefined. Voltages are in mV.
+        figures: quality measures by name, ``None`` if undefined. Voltages are in mV. ``heart_rate`` is ``None`` if the
+            recording is rejected or two detectors disagree (``ecgssl.signal.heart_rate``), as in its drawing.
         reasons: codes of all findings, or of the reader's error. Codes that cause the rejection come first.
         detail: description of the findings, or error message of the reader.
         short: whether the recording is usable and shorter than ``signal.duration``.
@@ -293,9 +295,15 @@ def _assess(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: 
     examination = examine(recording, spec, params, lsb)
     quality = examination.quality
     rejected = {code for rejection in examination.rejections for code in rejection.reason.split(";")}
+    figures = quality_figures(quality) if quality else {}
+    if figures.get("heart_rate") is not None:
+        first, last = (round(t * recording.sampling_rate) for t in _judged_part(recording.duration, spec))
+        signal, present = arrange(recording.signal[:, first : last + 1], recording.leads)
+        checks = PageChecks(";".join(sorted(rejected)), figures["heart_rate"])
+        figures["heart_rate"] = reliable_rate(signal[present], recording.sampling_rate, checks)
     return {
         "verdict": "rejected" if rejected else "flagged" if examination.reasons else "ok",
-        "figures": quality_figures(quality) if quality else {},
+        "figures": figures,
         "reasons": (*sorted(rejected), *(code for code in examination.reasons if code not in rejected)),
         "detail": _detail(examination, rejected, params),
     }

@@ -16,6 +16,7 @@ from ecgssl.io.recording_checks import check_recording
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ecgssl.signal.heart_rate import PageChecks
     from ecgssl.signal.quality import Quality
     from ecgssl.signal.quality_params import QualityParams
     from ecgssl.signal.spec import SignalSpec
@@ -69,8 +70,9 @@ class Recording:
     def plot(self) -> Figure:
         """Return a figure of the first ten seconds on millimetre paper, at 25 mm/s.
 
-        The figure states the filters. Unless the recording comes from ``clean``, the signal is not filtered, and the median of
-        the first minute of each lead is subtracted. Absent limb leads are computed if two are recorded.
+        The figure states the filters, the heart rate, and whether the recording fails the quality checks. Unless the recording
+        comes from ``clean``, the signal is not filtered, and the median of the first minute of each lead is subtracted. Absent
+        limb leads are computed if two are recorded.
 
         Returns:
             Matplotlib figure. ``figure.savefig("ecg.pdf")`` preserves the scale for printing.
@@ -92,7 +94,10 @@ class Recording:
         signal, present = arrange(self.signal[:, : round(_BASELINE * self.sampling_rate)], self.leads)
         filters = self.meta.get("cleaned_with")
         shown, text = (centred(signal), UNFILTERED) if filters is None else (signal, filter_text(filters))
-        return draw_12_lead(shown, self.sampling_rate, LEADS, present, title=self.record_id, filters=text)
+        return draw_12_lead(
+            shown, self.sampling_rate, LEADS, present,
+            title=self.record_id, filters=text, duration=self.duration, checks=page_checks(self),
+        )  # fmt: skip
 
     def clean(self, settings: SignalSpec | None = None, limits: QualityParams | None = None) -> Recording:
         """Return the filtered and resampled recording, in its full length.
@@ -183,6 +188,25 @@ class Recording:
         image = base64.b64encode(png_bytes(self.plot())).decode("ascii")
         text = html.escape(repr(self)[1:-1])
         return f'<figure><img alt="{text}" src="data:image/png;base64,{image}"><figcaption>{text}</figcaption></figure>'
+
+
+def page_checks(recording: Recording) -> PageChecks | None:
+    """Return the results of the quality checks of the first part of a recording, for its drawing.
+
+    Args:
+        recording: recording as read. For a recording from ``clean``, the result is ``None``.
+    """
+    from ecgssl.signal.heart_rate import PageChecks
+
+    if "cleaned_with" in recording.meta:
+        return None
+    part = replace(recording, signal=recording.signal[:, : round(_BASELINE * recording.sampling_rate)])
+    try:
+        found = part.quality()
+    except RecordingError as error:
+        return PageChecks(error.reason, None)
+    rate = found.figures["heart_rate"]
+    return PageChecks(found.rejected or "", None if np.isnan(rate) else float(rate))
 
 
 def _settings(given: SignalSpec | None) -> SignalSpec:

@@ -1,7 +1,8 @@
 """Drawing of 12-lead ECGs on millimetre paper at 25 mm/s and 10 mm/mV, or at half gain if the waves are tall.
 
 Layout and scale follow Kligfield et al. 2007 (AHA/ACC/HRS, doi:10.1161/CIRCULATIONAHA.106.180200): three rows of four
-segments of 2.5 s, and a rhythm strip of ten seconds below.
+segments of 2.5 s, and a rhythm strip of ten seconds below. The segments of a recording shorter than nine seconds are
+simultaneous: each shows the first 2.5 s.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from ecgssl.signal.drawing_layout import GAINS, MOST_HEIGHT, NARROW_HEIGHT, ROW, Label, Layout, lay_out
+from ecgssl.signal.heart_rate import PageChecks, rate_text
 from ecgssl.signal.leads import LEADS
-from ecgssl.signal.qrs_detection import SIMILAR, find_beats
 from ecgssl.signal.spec import CleanSpec
 
 SPEED = 25.0
@@ -36,7 +37,8 @@ _NARROW = 5.0
 """Duration of a lead on a narrow page in s."""
 _ABSENT, _ABSENT_WIDTH = 0.3, 20.0
 """Half height in mV and width in mm of the space for the words "not recorded"."""
-_FEWEST_BEATS = 3
+_SEQUENTIAL = 9.0
+"""Shortest recording in s whose segments follow each other in time. In a shorter one, leads would have no trace."""
 _THIN, _THICK, _INK, _OVERLAY, _HIDDEN = "#f7d6d4", "#eaa5a1", "#101010", "#0b5fb3", "#5d7190"
 _PAPER = "#fffafa"
 _FAINT = 0.05
@@ -44,6 +46,7 @@ _TOWARDS, _AWAY = "#2f6fde", "#f08a1d"
 _TOWARDS_TEXT, _AWAY_TEXT = "#1d4fae", "#9a4f00"
 _MM_PER_INCH = 25.4
 _LONGEST_TITLE = 120
+_WARNING = "#a01010"
 
 
 def draw_12_lead(
@@ -58,10 +61,13 @@ def draw_12_lead(
     overlay: NDArray[np.floating] | None = None,
     relevance: NDArray[np.floating] | None = None,
     narrow: bool = False,
+    duration: float | None = None,
+    checks: PageChecks | None = None,
 ) -> Figure:
     """Return a figure of the first ten seconds of a recording, or of the first five on a narrow page.
 
-    The page states paper speed, gain, filter, sampling rate and heart rate. The gain is 10 mm/mV, or 5 mm/mV (half gain)
+    The page states paper speed, gain, filter, sampling rate and heart rate, which part of the recording it shows, and
+    whether the recording fails the quality checks. The gain is 10 mm/mV, or 5 mm/mV (half gain)
     if the page would be too high for A4 paper, see ``ecgssl.signal.drawing_layout``.
 
     Args:
@@ -77,6 +83,8 @@ def draw_12_lead(
         relevance: (leads, samples) positive or negative contribution of each sample to the model output. It is drawn as
             a highlight under the trace, relative to the largest absolute value. Absent leads are ignored.
         narrow: whether each lead has a separate row, five seconds long, for the screen of a phone.
+        duration: duration of the recording in s, if ``signal`` is a part of it.
+        checks: results of the quality checks, for the heart rate and the note of a failed check.
 
     Returns:
         Matplotlib figure; ``figure.savefig(path)`` preserves the scale for printing.
@@ -97,12 +105,12 @@ def draw_12_lead(
     for middle in layout.middles:
         _calibration(axes, middle, layout.gain)
     for row, column, lead, seconds in page.cells:
-        page.draw(axes, row, lead, column * _SEGMENT, seconds)
+        page.draw(axes, row, column, lead, seconds)
         if column:
             _separator(axes, _LEFT + column * _SEGMENT * SPEED, layout.middles[row])
     facts = [f"{SPEED:g} mm/s", f"{layout.gain:g} mm/mV" + (f" ({GAINS[layout.gain]})" if GAINS[layout.gain] else "")]
     facts += [filters] if filters else []
-    facts += [f"sampled at {sampling_rate:g} Hz", _heart_rate_text(page.shown(signal)[mask], sampling_rate)]
+    facts += [f"sampled at {sampling_rate:g} Hz", rate_text(page.shown(signal)[mask], sampling_rate, checks)]
     lines = [facts[:-2], facts[-2:]] if narrow else [facts]
     for height, line in zip((6.5, 2.8) if narrow else (5.0,), lines, strict=True):
         axes.text(_LEFT, height, "    ".join(line), fontsize=8, va="center", color=_INK)
@@ -118,6 +126,9 @@ def draw_12_lead(
         axes.text(place, 2.8 if narrow else 5.0, text, fontsize=8, ha="right", va="center", color=colour)
     shown = title if len(title) <= _LONGEST_TITLE else title[: _LONGEST_TITLE - 3] + "..."
     axes.text(_LEFT, layout.height - 3.0, shown, fontsize=9, va="top", color=_INK)
+    failed = f"fails the quality checks: {checks.rejected.replace(';', ', ')}" if checks and checks.rejected else ""
+    about = "    ".join(filter(None, (failed, page.part_text(duration))))
+    axes.text(_LEFT, layout.height - 6.4, about, fontsize=7, va="top", color=_WARNING if failed else _INK)
     return axes.figure  # type: ignore[return-value]
 
 
@@ -134,16 +145,6 @@ def centred(signal: NDArray[np.floating]) -> NDArray[np.float64]:
     signal = np.asarray(signal, dtype=np.float64)
     middles = [np.median(row[there]) if there.any() else 0.0 for row in signal for there in [np.isfinite(row)]]
     return signal - np.array(middles)[:, None]
-
-
-def _heart_rate_text(signal: NDArray[np.float64], sampling_rate: float) -> str:
-    """Return the heart rate of the drawn leads as text: 60 s divided by the median RR interval."""
-    recorded = np.flatnonzero(np.isfinite(signal).any(axis=0))
-    part = signal[:, : recorded[-1] + 1 if recorded.size else 0]
-    beats = find_beats(part[np.isfinite(part).all(axis=1)], sampling_rate)
-    if len(beats.times) < _FEWEST_BEATS or np.median(beats.similarity) < SIMILAR:
-        return "heart rate not measured"
-    return f"heart rate {60 / np.median(np.diff(beats.times)):.0f}/min"
 
 
 class _Page:
@@ -169,11 +170,32 @@ class _Page:
         """Row, column, lead and duration in s of each segment; on a wide page, the rhythm strip is the last."""
         self.seconds = _NARROW if narrow else 4 * _SEGMENT
         self.width = round(self.seconds * SPEED)
+        recorded = np.flatnonzero(np.isfinite(signal[mask]).any(axis=0))
+        self.recorded = (recorded[-1] + 1) / sampling_rate if recorded.size else 0.0
+        self.simultaneous = not narrow and 0 < self.recorded < _SEQUENTIAL
         self.layout = self._lay_out(NARROW_HEIGHT if narrow else MOST_HEIGHT)
 
     def shown(self, signal: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the samples that the page shows."""
         return signal[:, : round(self.seconds * self.rate) + 1]
+
+    def part_text(self, duration: float | None) -> str:
+        """Return which part of the recording the page shows; empty for all of a recording of the usual length."""
+        duration = self.signal.shape[1] / self.rate if duration is None else duration
+        if self.simultaneous:
+            cut = f", first {_SEGMENT:g} s of each" if self.recorded > _SEGMENT else ""
+            return f"recording of {self.recorded:.3g} s: all leads simultaneous{cut}"
+        if duration < self.seconds + 0.05:
+            return ""
+        return f"first {self.seconds:g} s of {duration:.{0 if duration >= 100 else 1}f} s".replace(".0 s", " s")
+
+    def _start(self, column: int) -> float:
+        """Return the time in s at which the segments of a column start."""
+        return 0.0 if self.simultaneous else column * _SEGMENT
+
+    def _places(self, column: int, first: int, last: int) -> NDArray[np.float64]:
+        """Return the distances in mm of samples of a segment from the left end of the traces."""
+        return np.arange(first, last) / self.rate * SPEED + (column * _SEGMENT - self._start(column)) * SPEED
 
     def _lay_out(self, most_height: float) -> Layout:
         high, low = np.zeros((2, self.cells[-1][0] + 1, self.width))
@@ -186,9 +208,9 @@ class _Page:
             for signal in (self.signal, self.overlay):
                 if signal is None or not self.present(lead):
                     continue
-                first, last = self._samples(column * _SEGMENT, seconds)
+                first, last = self._samples(self._start(column), seconds)
                 values = np.nan_to_num(np.asarray(signal)[self.leads.index(lead), first:last])
-                places = np.minimum((np.arange(first, last) / self.rate * SPEED).astype(int), self.width - 1)
+                places = np.minimum(self._places(column, first, last).astype(int), self.width - 1)
                 np.maximum.at(high[row], places, values)
                 np.minimum.at(low[row], places, values)
         labels = [self._label(row, column, lead) for row, column, lead, _ in self.cells]
@@ -204,12 +226,12 @@ class _Page:
     def present(self, lead: str) -> bool:
         return lead in self.leads and bool(self.mask[self.leads.index(lead)])
 
-    def draw(self, axes: Axes, row: int, lead: str, start: float, seconds: float) -> None:
-        middle, left = self.layout.middles[row], _LEFT + start * SPEED
+    def draw(self, axes: Axes, row: int, column: int, lead: str, seconds: float) -> None:
+        middle, left = self.layout.middles[row], _LEFT + column * _SEGMENT * SPEED
         text: dict[str, Any] = {"va": "center", "color": _INK, "clip_on": True, "zorder": 6}
         # a halo keeps the label readable over shaded samples and relevance marks
         halo = [withStroke(linewidth=2.5, foreground=_PAPER)]
-        label = self._label(row, round(start / _SEGMENT), lead)
+        label = self._label(row, column, lead)
         height = middle + self.layout.labels[label]
         axes.text(_LEFT + label[1], height, lead, fontsize=9, fontweight="bold", path_effects=halo, **text)
         if not self.present(lead):
@@ -217,8 +239,8 @@ class _Page:
             axes.text(centre, middle, "not recorded", fontsize=8, ha="center", style="italic", **text)
             return
         number = self.leads.index(lead)
-        first, last = self._samples(start, seconds)
-        x = _LEFT + np.arange(first, last) / self.rate * SPEED
+        first, last = self._samples(self._start(column), seconds)
+        x = _LEFT + self._places(column, first, last)
         if self.hidden is not None:
             self._shade(axes, self.hidden[number, first:last], x, middle)
         y = self._paper_height(self.signal[number, first:last], middle)

@@ -89,6 +89,31 @@ def test_segments_follow_each_other_in_time_and_the_strip_shows_all() -> None:
     assert len(traces(figure, "II")) == 2
 
 
+@pytest.mark.parametrize("seconds", [1.0, 2.5, 6.0])
+def test_a_short_recording_is_drawn_completely(seconds: float) -> None:
+    """The samples of each lead are its own constant, so that a trace can only come from its lead."""
+    count = round(seconds * RATE)
+    signal = np.full((12, 5000), np.nan)
+    signal[:, :count] = np.linspace(0.1, 0.4, 12)[:, None]
+    for given in (signal[:, :count], signal):
+        figure = draw_12_lead(given, RATE)
+        for number, lead in enumerate(LEADS):
+            paper = in_mm(figure, np.column_stack(traces(figure, lead)[0].get_data()))
+            drawn = paper[np.isfinite(paper[:, 1])]
+            assert drawn[0, 0] == pytest.approx(15 + number // 3 * 62.5)
+            assert np.ptp(drawn[:, 0]) == pytest.approx(25 * min(seconds, 2.5), abs=0.1)
+        more = ", first 2.5 s of each" if seconds > 2.5 else ""
+        assert f"recording of {seconds:g} s: all leads simultaneous{more}" in texts(figure)
+        assert np.isfinite(traces(figure, "II")[1].get_ydata()).sum() == pytest.approx(count, abs=1)
+
+
+def test_the_page_states_which_part_of_a_long_recording_it_shows() -> None:
+    assert "first 10 s of 60 s" in texts(draw_12_lead(np.tile(square_wave(), (1, 6)), RATE))
+    assert "first 10 s of 3600 s" in texts(draw_12_lead(square_wave(), RATE, duration=3600.0))
+    assert "first 5 s of 10 s" in texts(draw_12_lead(square_wave(), RATE, narrow=True))
+    assert not [text for text in texts(draw_12_lead(square_wave(), RATE)) if "first" in text]
+
+
 def test_absent_leads_are_empty_and_say_so() -> None:
     mask = np.ones(12, dtype=bool)
     mask[[1, 8]] = False
