@@ -8,7 +8,7 @@ import typer
 
 from ecgssl.cli.app import Workers, app
 from ecgssl.cli.manifest_options import Columns, PathPrefix, table_reading
-from ecgssl.cli.scoring_options import BatchSize, Inputs, Json, OnDevice, Out, Root, Windows, print_report
+from ecgssl.cli.scoring_options import BatchSize, Inputs, Json, OnDevice, Out, Overwrite, Root, Windows, print_report
 from ecgssl.cli.signature_option import RequireSignature
 
 
@@ -25,6 +25,7 @@ def predict(
     column: Columns = None,
     path_prefix: PathPrefix = None,
     require_signature: RequireSignature = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> int:
     """Apply a classifier to recordings, and write one row of scores per input. Run the command again to resume it.
@@ -44,5 +45,6 @@ def predict(
         root=root,
         reading=table_reading(column, path_prefix),
         require_signature=require_signature,
+        overwrite=overwrite,
     )
     return print_report(report, "scored", out, as_json)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Inputs = Annotated[list[Path], typer.Argument(help="Recordings in any format, folders, quoted patterns or a manifest.")]
 Out = Annotated[Path, typer.Option(help="Table to write: .csv, .jsonl or .parquet.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an existing table that has other recordings or another model.")
+]
 Windows = Annotated[
     Literal["contract", "mean", "max"],
     typer.Option(help="Long recordings: score the window used in training, or the mean or maximum over all windows."),
@@ -26,6 +29,10 @@ Root = Annotated[
     Path | None, typer.Option(help="Folder that paths of a table are relative to; by default the folder of the table.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+_SHOWN = 10
+"""Maximum number of files of unknown format that are listed."""
 
 
 def print_report(report: PredictReport, done: str, out: Path, as_json: bool) -> int:
@@ -47,5 +54,7 @@ def print_report(report: PredictReport, done: str, out: Path, as_json: bool) -> 
         if report.resumed:
             typer.echo(f"note: {report.resumed} inputs were already {done} by an interrupted run")
         if report.unknown:
-            typer.echo(f"note: {report.unknown} files in the folders have an unknown format and are not read")
+            names = ", ".join(report.unknown_files[:_SHOWN])
+            more = f" and {report.unknown - _SHOWN} more" if report.unknown > _SHOWN else ""
+            typer.echo(f"note: {report.unknown} files in the folders have an unknown format and no row: {names}{more}")
     return 3 if report.rejected else 0

@@ -13,6 +13,9 @@ from ecgssl.io.formats import identify
 from ecgssl.io.wfdb.header import read_header
 from ecgssl.io.wfdb.reader import SUFFIXES
 
+ECG_SUFFIXES = (".xml", ".dcm", ".edf", ".bdf", ".scp", ".mwf", ".atc", ".ecg")
+"""Suffixes of ECG formats in lower case. Such a file is listed even if its content is not recognised, as a damaged ECG."""
+
 
 @dataclass(frozen=True)
 class RecordingListing:
@@ -32,8 +35,8 @@ def find_recordings(folder: Path | str) -> RecordingListing:
     """Return the paths of all recordings in a folder and its subfolders.
 
     A WFDB record is listed once, by its header file. Its signal files, segments and annotation files are not listed.
-    Hidden files and folders are skipped, and links to folders are not followed. Damaged files are listed too;
-    ``ecgssl.io.read`` raises the error.
+    Hidden files and folders are skipped, and links to folders are not followed. Damaged files are listed too, if their
+    content or their suffix (``ECG_SUFFIXES``) is that of a format; ``ecgssl.io.read`` raises the error.
 
     Raises:
         InputError: one or more folders cannot be read. The error lists all of them.
@@ -86,7 +89,8 @@ def _list_file(path: Path) -> list[str]:
         return member_paths(path)
     except RecordingError as error:
         # a file that cannot be read may still be a recording, so list it; skip pipes and other special files
-        return [str(path)] if error.reason != "format" and (path.is_file() or not path.exists()) else []
+        damaged = error.reason != "format" or path.suffix.lower() in ECG_SUFFIXES
+        return [str(path)] if damaged and (path.is_file() or not path.exists()) else []
 
 
 def _parts_of_wfdb(headers: set[Path]) -> set[Path]:

@@ -46,11 +46,11 @@ class Inputs:
 
     Args:
         items: recordings to score.
-        unknown: number of files, found in folders, that no reader supports. They get no row in the output.
+        unknown: files, found in folders, that no reader supports. They get no row in the output.
     """
 
     items: tuple[Listed, ...]
-    unknown: int
+    unknown: tuple[str, ...]
 
 
 def list_recordings(
@@ -76,7 +76,7 @@ def list_recordings(
     """
     found: list[Listed] = []
     unnamed: set[int] = set()
-    unknown = 0
+    unknown: list[str] = []
     problems: list[Problem] = []
     tables = 0
     for item in (as_on_disk(Path(match)) for match in _matched(inputs, problems)):
@@ -88,7 +88,7 @@ def list_recordings(
             if item.is_dir():
                 inside = find_recordings(item)
                 paths = list(inside.recordings)
-                unknown += len(inside.unknown)
+                unknown += map(str, inside.unknown)
                 if not paths:
                     what = f"contains no recording in a known format ({len(inside.unknown)} other files)"
                     problems.append(Problem(str(item), "folder", what, "Use a folder of recordings"))
@@ -106,7 +106,7 @@ def list_recordings(
         problems.append(Problem("inputs", "--column, --path-prefix", what, remedy))
     if problems:
         raise InputError(problems)
-    return Inputs(tuple(_distinct(found, unnamed)), unknown)
+    return Inputs(tuple(_distinct(found, unnamed)), tuple(unknown))
 
 
 def _matched(inputs: Sequence[Path | str], problems: list[Problem]) -> Iterator[str]:

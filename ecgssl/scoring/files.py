@@ -20,7 +20,7 @@ from ecgssl.pool import run_ordered
 from ecgssl.preprocessing.inputs import Inputs, Listed, list_recordings
 from ecgssl.progress import progress
 from ecgssl.scoring.preprocess import COLUMNS, POLICIES, PreparedRecording, Windows, prepare_files
-from ecgssl.scoring.score_file import PART, ScoreFile, require_format
+from ecgssl.scoring.score_file import PART, ScoreFile, require_format, require_same_rows
 from ecgssl.scoring.scores import (
     Output,
     recording_outputs,
@@ -46,6 +46,7 @@ class PredictReport:
         seconds: wall time in s by stage: ``load`` (inputs and bundle), ``prepare`` (time spent waiting for
             preprocessing), ``model``, ``write``.
         resumed: number of rows written by an earlier, interrupted run.
+        unknown_files: paths of the ``unknown`` files.
     """
 
     counted: int
@@ -55,6 +56,7 @@ class PredictReport:
     reasons: dict[str, int]
     seconds: dict[str, float]
     resumed: int = 0
+    unknown_files: tuple[str, ...] = ()
 
 
 def predict(
@@ -70,6 +72,7 @@ def predict(
     reading: ManifestParams | None = None,
     show_progress: bool = True,
     require_signature: Path | str | None = None,
+    overwrite: bool = True,
 ) -> PredictReport:
     """Score recordings with a classifier and write a table.
 
@@ -96,12 +99,13 @@ def predict(
         reading: settings for reading the columns of manifests.
         show_progress: show a progress bar on a terminal.
         require_signature: public key that must have signed the bundle; ``None`` to check no signature.
+        overwrite: replace an existing ``out`` with other recordings or of another model.
 
     Raises:
         InputError: the bundle is invalid or has no classifier, an input is invalid (see ``list_recordings``), ``out`` has
-            an unknown suffix, cannot be written or is used by another process, ``batch_size`` is less than 1, the
-            window policy is unknown or does not support the task, the device is not available, or a worker process
-            died.
+            an unknown suffix, cannot be written, is used by another process or exists with other rows (without
+            ``overwrite``), ``batch_size`` is less than 1, the window policy is unknown or does not support the task, the
+            device is not available, or a worker process died.
         ContractMismatch: the bundle was made with another version of the cleaning code.
         Stopped: SIGTERM or Ctrl-C was received; all complete parts are saved.
     """
@@ -118,6 +122,7 @@ def predict(
         root,
         reading,
         show_progress,
+        overwrite,
     )
 
 
@@ -134,6 +139,7 @@ def embed(
     reading: ManifestParams | None = None,
     show_progress: bool = True,
     require_signature: Path | str | None = None,
+    overwrite: bool = True,
 ) -> PredictReport:
     """Embed recordings with the encoder of a bundle and write a table. See ``predict`` for the arguments and errors.
 
@@ -152,6 +158,7 @@ def embed(
         root,
         reading,
         show_progress,
+        overwrite,
     )
 
 
@@ -168,6 +175,7 @@ def _score(
     root: Path | str | None,
     reading: ManifestParams | None,
     show_progress: bool,
+    overwrite: bool,
 ) -> PredictReport:
     start = time.perf_counter()
     out = Path(out)
@@ -185,7 +193,18 @@ def _score(
         where = bundle.graph.use_device(device)
         seconds = {"load": time.perf_counter() - start, "prepare": 0.0, "model": 0.0, "write": 0.0}
         return _score_into(
-            out, output, bundle, value_columns, listed, windows, batch_size, workers, where, seconds, show_progress
+            out,
+            output,
+            bundle,
+            value_columns,
+            listed,
+            windows,
+            batch_size,
+            workers,
+            where,
+            seconds,
+            show_progress,
+            overwrite,
         )
 
 
@@ -201,6 +220,7 @@ def _score_into(
     device: str,
     seconds: dict[str, float],
     show_progress: bool,
+    overwrite: bool,
 ) -> PredictReport:
     """Write the table. The caller holds the lock on ``out``. The time of each stage is added to ``seconds``."""
     items = listed.items
@@ -208,7 +228,10 @@ def _score_into(
     constants["encoder"] = bundle.encoder
     verb = "predict" if output == "logits" else "embed"
     about = constants | {"verb": verb, "device": device, "inputs": _digest(items)}
-    file = ScoreFile(out, COLUMNS | dict.fromkeys(constants, str) | value_columns, about, len(items))
+    columns = COLUMNS | dict.fromkeys(constants, str) | value_columns
+    if not overwrite:
+        require_same_rows(out, list(columns), [item.record_id for item in items], bundle.version)
+    file = ScoreFile(out, columns, about, len(items))
     done = {number: reasons for number in range(file.parts) if (reasons := file.done(number)) is not None}
     resumed = sum(len(_of_part(items, number)) for number in done)
     # process single recordings if all windows are scored, because long recordings have many windows
@@ -219,6 +242,7 @@ def _score_into(
         progress("score", len(items), done=resumed, enabled=show_progress) as advance,
         closing(run_ordered(prepare_files, tasks, len(chunks), workers)) as results,
         StopRequest() as stop,
+        file.without_empty_folder(),
     ):
         rows: list[dict[str, Any]] = []
         cells: dict[str, list[Any]] = {name: [] for name in value_columns}
@@ -249,8 +273,8 @@ def _score_into(
     seconds["write"] += time.perf_counter() - since
     reasons = sum(done.values(), Counter[str]())
     rejected = reasons.total()
-    counts = (len(items), len(items) - rejected, rejected, listed.unknown)
-    return PredictReport(*counts, dict(sorted(reasons.items())), seconds, resumed)
+    counts = (len(items), len(items) - rejected, rejected, len(listed.unknown))
+    return PredictReport(*counts, dict(sorted(reasons.items())), seconds, resumed, listed.unknown)
 
 
 def _columns(bundle: Bundle, output: Output, windows: Windows, where: str) -> dict[str, type]:

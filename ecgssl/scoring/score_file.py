@@ -10,6 +10,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -155,6 +156,15 @@ class ScoreFile:
             if stale.name.startswith(f".{self.out.name}.partial-"):
                 shutil.rmtree(stale, ignore_errors=True)
 
+    @contextmanager
+    def without_empty_folder(self) -> Iterator[None]:
+        """Remove the folder of the parts if the block ends before a part is finished."""
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                self.folder.rmdir()
+
     def _part(self, number: int) -> Path:
         return self.folder / f"{number:06d}{self.out.suffix.lower()}"
 
@@ -171,6 +181,37 @@ def require_format(out: Path) -> None:
     require_regular(out)
     if out.suffix.lower() not in FORMATS or out.is_dir():
         raise InputError(Problem(str(out), "suffix", f"is not {', '.join(FORMATS)}", "Use one of these suffixes"))
+
+
+def require_same_rows(out: Path, columns: Sequence[str], ids: Sequence[str], model: str) -> None:
+    """Check that a run would replace an existing score file only by rows of the same recordings and the same model.
+
+    Args:
+        out: output file; nothing is checked if it does not exist.
+        columns, ids, model: columns, record ids and model version of the new file.
+
+    Raises:
+        InputError: ``out`` has other columns, other recordings or scores of another model, or is no score file.
+    """
+    if not out.exists():
+        return
+    try:
+        found = _read(out)
+        same = list(found.columns) == list(columns) and found["record_id"].tolist() == list(ids)
+        same = same and set(found["model"]) <= {model}
+    except (OSError, ValueError, KeyError):
+        same = False
+    if not same:
+        what = "exists and is not the result of this command: it has other recordings, or scores of another model"
+        raise InputError(Problem(str(out), "output", what, "Add --overwrite to replace it, or use another --out"))
+
+
+def _read(out: Path) -> pd.DataFrame:
+    if out.suffix.lower() == ".parquet":
+        return pd.read_parquet(out)
+    if out.suffix.lower() == ".csv":
+        return pd.read_csv(out, dtype=str, keep_default_na=False)
+    return pd.read_json(out, lines=True, dtype={"record_id": str}, convert_dates=False)
 
 
 def _append(parts: Iterator[Path], out: BinaryIO) -> None:

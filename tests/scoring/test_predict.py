@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command_line import ecgssl as run_command
+from command_line import refused
 from deploy_models import SPEC, beats, classifier
 from plain_bundle import plain_bundle
 from wfdb_files import write_record
@@ -250,7 +252,7 @@ def test_folders_and_manifests_expand_in_order(files, tmp_path):
     assert ids[5] == ids[2] + "#2"
     alone = list_recordings([tmp_path / "in"])
     assert [item.record_id for item in alone.items] == ["north/0001", "south/0001"]
-    assert (listed.unknown, alone.unknown) == (1, 1), "the manifest in the folder"
+    assert (len(listed.unknown), len(alone.unknown)) == (1, 1), "the manifest in the folder"
 
 
 def test_a_folder_of_any_formats_is_scored(scored, exported, files, tmp_path):
@@ -326,3 +328,51 @@ def test_real_recording(exported, real_data, tmp_path):
     np.testing.assert_allclose([row["logit__MI"], row["logit__NORM"]], by_hand(path, classifier()), atol=1e-5)
     config = json.loads((exported.path / "config.json").read_text())
     assert config["lsb"] == 0.001
+
+
+def test_damaged_files_in_a_folder_have_rows_and_others_are_named(exported, files, tmp_path):
+    for suffix in ("dat", "hea"):
+        shutil.copy(files / f"good1.{suffix}", tmp_path)
+    (tmp_path / "empty.xml").touch()
+    (tmp_path / "bad.xml").write_text("<a><b>")
+    (tmp_path / "rand.DCM").write_bytes(bytes(range(256)) * 4)
+    for number in range(11):
+        (tmp_path / f"notes{number:02}.txt").write_text("not an ECG")
+    done = run_command("predict", "--bundle", exported.path, tmp_path, "--out", tmp_path / "out.csv")
+    assert done.code == 3
+    table = read_scores(tmp_path / "out.csv").set_index("record_id")
+    assert table["status"].to_dict() == {"bad": "rejected", "empty": "rejected", "good1": "ok", "rand": "rejected"}
+    assert table["reasons"].notna().sum() == 3
+    assert "11 files" in done.out
+    assert all(str(tmp_path / f"notes{number:02}.txt") in done.out for number in range(10))
+    assert "notes10" not in done.out
+    assert "and 1 more" in done.out
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_scores_of_other_recordings_are_not_replaced(exported, encoder_bundle, files, tmp_path, suffix):
+    out = tmp_path / f"scores.{suffix}"
+    command = ["predict", "--bundle", exported.path, files / "good0.hea", "--out", out]
+    assert run_command(*command).code == 0
+    first = out.read_bytes()
+    assert run_command(*command).code == 0, "the same command"
+    assert out.read_bytes() == first
+    for other in (
+        ["predict", "--bundle", exported.path, files / "good1.hea", "--out", out],
+        ["embed", "--bundle", encoder_bundle, files / "good0.hea", "--out", out],
+    ):
+        refused(run_command(*other), f"{out}: output", "--overwrite")
+        assert out.read_bytes() == first
+    assert run_command("predict", "--bundle", exported.path, files / "good1.hea", "--out", out, "--overwrite").code == 0
+    assert out.read_bytes() != first
+
+
+def test_a_run_stopped_before_its_first_part_leaves_nothing(exported, files, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("ecgssl.scoring.files.run_ordered", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predict(exported.path, [files / "good0"], tmp_path / "scores.csv", show_progress=False)
+    assert list(tmp_path.iterdir()) == []
