@@ -47,7 +47,9 @@ def train_convnet(
     leads: NDArray[np.bool_] | None = None,
     settings: EpochParams = SETTINGS,
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """Train a network on the preprocessed signals, and return it with the best epoch on validation and the history.
+    """Train a network on the preprocessed signals, and return it with its choices.
+
+    The choices are the best epoch on validation, whose weights are kept, and the score of every epoch, from 0.
 
     The recordings are shifted in time at random (circularly), as in full fine-tuning. The state is saved after each epoch.
 
@@ -88,7 +90,7 @@ def train_convnet(
         RunState(folder, {"network": "resnet18", "settings": settings.model_dump(), "train": len(train), "seed": seed}),
         loss, lambda: macro_auroc(values[val], outputs_of_network(network, store, val, leads)), show_progress=False,
     )  # fmt: skip
-    return network.eval(), {"epoch": done.best, "history": done.history}
+    return network.eval(), {"epoch": done.best, "scores": [epoch["score"] for epoch in done.history]}
 
 
 @torch.inference_mode()

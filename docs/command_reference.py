@@ -25,7 +25,7 @@ TAIL = """
 |--:|---|
 | 0 | done |
 | 1 | a bug |
-| 2 | invalid input or usage; nothing is written |
+| 2 | invalid input or usage; no result is written |
 | 3 | done, but some recordings were rejected |
 | 4 | stopped on request; the state is saved |
 | 5 | training diverged; nothing is published |

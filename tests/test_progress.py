@@ -1,4 +1,4 @@
-"""Progress bar: silent without a terminal, visible on one."""
+"""Progress: a bar on a terminal, and lines of long work elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> _Terminal:
     return stream
 
 
-def test_silent_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+def test_short_work_is_silent_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     with progress("Preprocessing", 3) as advance:
         advance(2, loss=0.1)
     assert capfd.readouterr() == ("", "")
@@ -45,3 +45,17 @@ def test_can_be_switched_off_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> N
     with progress("Preprocessing", enabled=False) as advance:
         advance()
     assert terminal.getvalue() == ""
+
+
+def test_long_work_writes_lines_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("ecgssl.progress.time.perf_counter", lambda: clock[0])
+    with progress("Preprocessing", 1000, done=100) as advance:
+        for _ in range(9):
+            clock[0] += 20
+            advance(50, loss=0.25)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0] == "Preprocessing: 200 of 1,000 recordings, 2.50 recordings/s, 5.3 min left, loss 0.25"
+    assert len(lines) == 4, "one line every 40 s, the second step after 30 s"

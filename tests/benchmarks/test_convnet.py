@@ -11,6 +11,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from ecgssl.files import canonical_json
+
 
 @pytest.fixture
 def small(monkeypatch):
@@ -29,11 +31,12 @@ def test_a_stopped_run_resumes_with_the_same_result(store, small, tmp_path, monk
     train, val = store.rows("train"), store.rows("val")
     settings = convnet.SETTINGS.model_copy(update={"epochs": 3, "batch_size": 8})
     whole, about = convnet.train_convnet(store, values, train, val, tmp_path / "whole", 0, settings=settings)
-    assert [line["epoch"] for line in about["history"]] == [0, 1, 2, 3]
+    assert len(about["scores"]) == 4
+    assert canonical_json(about)
     outputs = convnet.outputs_of_network(whole, store, val)
-    best = max(line["score"] for line in about["history"])
+    best = max(about["scores"])
     assert roc_auc_score(values[val, 0], outputs[:, 0]) == pytest.approx(best)
-    assert about["history"][about["epoch"]]["score"] == best
+    assert about["scores"][about["epoch"]] == best
 
     calls = {"left": 2}
     scored = convnet.outputs_of_network
