@@ -14,7 +14,9 @@ from ecgssl.errors import InputError, Problem
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folder of ecgssl finetune; several with --compare.")],
-    store: Annotated[Path | None, typer.Option(help="Store that the run was trained on.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Store that the run was trained on; by default the one in its folder.")
+    ] = None,
     external: Annotated[
         Path | None,
         typer.Option("--judged", help="Folder of evaluate --run to report; set --store to the store of that cohort."),
@@ -50,6 +52,8 @@ def report(
         return
     if len(runs) != 1:
         raise InputError(Problem("report", "runs", f"{len(runs)} runs are given", "Use one run, or add --compare"))
+    if store is None and external is None and len(own := sorted(runs[0].glob("store-*"))) == 1:
+        (store,) = own
     given = {} if answers is None else _answers(answers)
     data = None if store is None else Store(store)
     found = write_report(

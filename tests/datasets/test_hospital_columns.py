@@ -37,6 +37,7 @@ def test_dates_of_birth_give_completed_years(tmp_path):
     assert not any("1950" in str(cell) for cell in found.table.to_numpy().ravel())
     assert "5 ages are computed from birth_date and acq_time; birth_date is not kept" in found.notes
     assert "1 computed ages above 89 are set to 90, because they can identify a person" in found.notes
+    assert "1 ages contradict birth_date and acq_time, first in row 9; the ages of the table are used" in found.notes
     assert found.targets == ()
 
 
@@ -56,6 +57,17 @@ def test_dates_of_birth_that_give_no_age_are_errors_without_the_date(tmp_path, h
     (problem,) = [one for one in caught.value.problems if one.field == "birth_date"]
     assert problem.what == what
     assert not any(year in str(caught.value) for year in ("1950", "1821", ".50"))
+
+
+def test_an_unreadable_date_does_not_hide_other_faults(tmp_path):
+    rows = ["1950-99-99,2021-03-25", "2030-01-01,2021-03-25", "1800-01-01,2021-03-25", "1950-01-01,2021-03-25"]
+    with pytest.raises(InputError) as caught:
+        load_manifest(table(tmp_path, "birth_date,acq_time", *rows))
+    assert [problem.what for problem in caught.value.problems if problem.field == "birth_date"] == [
+        "row 2: is not a known date format",
+        "row 3: is after the date of the recording",
+        "row 4: is more than 130 years before the recording",
+    ]
 
 
 def test_columns_with_two_words_are_offered_with_options_that_work(tmp_path):

@@ -292,6 +292,11 @@ def test_the_command(made, tmp_path):
         ecgssl("report", made.runs["numbers"], "--out", tmp_path / "x", "--answers", answers), "ethic", "not a question"
     )
     refused(ecgssl("report", tmp_path / "none"), "none")
+    shutil.copytree(made.runs["numbers"], tmp_path / "own")
+    shutil.copytree(made.store.path, tmp_path / "own" / "store-0123")
+    done = ecgssl("report", tmp_path / "own", "--recordings", 0)
+    assert done.code == 0, done
+    assert json.loads((tmp_path / "own" / "report.json").read_text())["cohort"]
     refused(ecgssl("report", made.runs["numbers"], made.runs["findings"]), "2 runs are given")
     refused(ecgssl("report", "--compare", made.runs["numbers"], made.runs["findings"]), "--out")
     assert not (tmp_path / "x").exists()

@@ -15,6 +15,8 @@ from ecgssl.io.metadata import OLDEST
 BIRTH_DATE = "birth_date"
 """Column with the date of birth. It is not kept, because it identifies a person."""
 _MOST = 130
+_TOLERANCE = 1.0
+"""Difference in years between a given and a computed age that is no contradiction, because ages may be rounded."""
 
 
 def add_ages(table: pd.DataFrame, rows: Sequence[int], order: Order | None) -> tuple[list[Issue], list[str]]:
@@ -51,6 +53,11 @@ def add_ages(table: pd.DataFrame, rows: Sequence[int], order: Order | None) -> t
     given = table["age"] if "age" in table else pd.Series(math.nan, index=table.index, dtype=float)
     found = pd.Series(ages, index=table.index, dtype=float)
     found = found.where((found >= 0) & (found <= _MOST))
+    differs = (given - found.clip(upper=OLDEST)).abs() > _TOLERANCE
+    if differs.any():
+        first = next(row for row, bad in zip(rows, differs, strict=True) if bad)
+        contradict = f"{int(differs.sum())} ages contradict birth_date and acq_time, first in row {first}"
+        notes.append(f"{contradict}; the ages of the table are used")
     used = given.isna() & found.notna()
     table["age"] = given.where(~used, found.clip(upper=OLDEST))
     if used.any():

@@ -136,8 +136,9 @@ def read_dates(
         column: name of the column, for messages.
 
     Returns:
-        A list of ISO 8601 dates (all empty if there are errors), the errors, and notes on assumptions. Error messages
-        show no cells, because dates can identify a person.
+        A list of ISO 8601 dates, the errors, and notes on assumptions. A cell that is not a date is empty; all are empty if
+        the order of day and month or the time zones are unclear. Error messages show no cells, because dates can identify
+        a person.
     """
     stamps: list[ParsedDate | None] = []
     bad: list[int] = []
@@ -171,6 +172,6 @@ def read_dates(
         issues.append(
             Issue(column, "has no time zone, but other rows have one", "Write all dates with or without one", naive)
         )
-    if issues:
+    if len(issues) > bool(bad):
         return ["" for _ in cells], issues, notes
     return [made.iso(order) if made else "" for made in stamps], issues, notes
