@@ -29,7 +29,9 @@ SOURCES = sorted((REPOSITORY / "ecgssl").rglob("*.py"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 IMPORT_NAMES = {"pyyaml": "yaml", "scikit_learn": "sklearn"}
 """Import names of packages whose import name differs from their name."""
-BROUGHT_ALONG = {"markupsafe": "jinja2", "urllib3": "requests", "starlette": "fastapi", "anyio": "fastapi"}
+BROUGHT_ALONG = {
+    "markupsafe": "jinja2", "urllib3": "requests", "starlette": "fastapi", "anyio": "fastapi", "pydantic_core": "pydantic",
+}  # fmt: skip
 """Imported libraries that a declared dependency always installs."""
 BASE_COMMANDS = {
     *("check", "doctor", "draw", "encoders", "inspect", "predict", "embed", "monitor", "overlap"),
