@@ -132,15 +132,20 @@ def is_apple_health(path: Path, head: bytes) -> bool:
     return is_health_export(head)
 
 
-def is_sample_file(path: Path) -> bool:
-    """Return whether a text file starts like samples of a recording, not like a manifest; ``False`` if it cannot be opened."""
+def _start(path: Path) -> bytes | None:
+    """Return the first bytes of a file; ``None`` if it cannot be opened."""
     try:
         refuse_pipe(path)
         with path.open("rb") as stream:
-            head = stream.read(4096)
+            return stream.read(4096)
     except OSError:
-        return False
-    return is_sample_table(head) or is_health_export(head)
+        return None
+
+
+def is_sample_file(path: Path) -> bool:
+    """Return whether a text file starts like samples of a recording, not like a manifest; ``False`` if it cannot be opened."""
+    head = _start(path)
+    return head is not None and (is_sample_table(head) or is_health_export(head))
 
 
 def other_table(path: Path) -> tuple[str, str] | None:
@@ -148,11 +153,8 @@ def other_table(path: Path) -> tuple[str, str] | None:
 
     Text tables need the suffix .csv, .tsv or .txt. Parquet files are recognised by their content.
     """
-    try:
-        refuse_pipe(path)
-        with path.open("rb") as stream:
-            head = stream.read(4096)
-    except OSError:
+    head = _start(path)
+    if head is None:
         return None
     fix = "Use the files that it lists, or check the table with 'ecgssl check TABLE'"
     if head.startswith(b"PAR1"):
