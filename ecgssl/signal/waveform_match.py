@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.signal.waveform_hash import CODE_BYTES, HASH_LEADS, HEADER_BYTES, LEAD_BYTES, POINTS, VERSION
+from ecgssl.signal.waveform_tables import LeadTable, pairs_in_chunks, similar
 
 LIMIT = 0.15
 """Largest distance between copies of a recording.
@@ -31,8 +32,6 @@ Pairs with fewer than ``LEAST`` compared signs are not reported as copies.
 MANY, LEAST = 250, 60
 
 TABLES, KEY_SIGNS, KEY_POINTS = 32, 16, 63
-_LEAD_LIMIT = 0.25
-_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -191,65 +190,24 @@ def _candidates(
         lead = table % len(HASH_LEADS)
         # the first point is not sampled, because it is missing if the grid is shifted
         points = 1 + generator.choice(KEY_POINTS, KEY_SIGNS, replace=False)
-        rows_a, keys_a = _keys(a, lead, points)
-        order = np.argsort(keys_a, kind="stable")
-        keys_a, rows_a = keys_a[order], rows_a[order]
-        lead_a = _Lead.of(a, lead)
+        in_a = LeadTable.of(a.signs, a.valid, lead, points)
+        size = np.bincount(in_a.keys, minlength=1 << KEY_SIGNS)
+        ends = np.cumsum(size)
         for number, codes in enumerate(searched):
-            rows_b, keys_b = _keys(codes, lead, points)
-            lead_b = _Lead.of(codes, lead)
-            begin = np.searchsorted(keys_a, keys_b, side="left")
-            counts = np.searchsorted(keys_a, keys_b, side="right") - begin
-            ends = np.cumsum(counts)
-            for start in range(0, int(counts.sum()), _CHUNK):
-                place = np.arange(start, min(start + _CHUNK, int(ends[-1])))
-                query = np.searchsorted(ends, place, side="right")
-                one = rows_a[begin[query] + place - (ends[query] - counts[query])]
-                two = rows_b[query]
+            own = b is None and number == 0
+            in_b = in_a if own else LeadTable.of(codes.signs, codes.valid, lead, points)
+            begin = (ends - size)[in_b.keys]
+            # a recording is compared with those before it in its own table, and with all of another table
+            counts = (np.arange(len(in_b.rows)) if own else ends[in_b.keys]) - begin
+            for place_a, place_b in pairs_in_chunks(begin, counts):
+                likely = similar(in_a, in_b, place_a, place_b)
+                one, two = in_a.rows[place_a[likely]], in_b.rows[place_b[likely]]
                 if b is None:
-                    other = one < two if number == 0 else one != two
+                    other = one != two
                     one, two = one[other], two[other]
-                likely = _share(lead_a, lead_b, one, two) <= _LEAD_LIMIT
-                one, two = one[likely], two[likely]
                 distance, compared = _distances(a.take(one), [part.take(two) for part in counted])
                 same = (distance <= np.where(compared >= MANY, LIMIT, FEW_LIMIT)) & (compared >= LEAST)
                 yield one[same], two[same], distance[same]
-
-
-@dataclass(frozen=True)
-class _Lead:
-    """Signs and available signs of one lead as words (n, 3), close together in memory for fast random access.
-
-    ``valid`` has a single row if all recordings have the same available signs.
-    """
-
-    signs: NDArray[np.uint32]
-    valid: NDArray[np.uint32]
-
-    @classmethod
-    def of(cls, codes: WaveformCodes, lead: int) -> _Lead:
-        signs, valid = (np.ascontiguousarray(part[:, lead]).view(np.uint32) for part in (codes.signs, codes.valid))
-        return cls(signs, valid[:1] if (valid == valid[:1]).all() else valid)
-
-    def valid_of(self, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
-        return self.valid if len(self.valid) == 1 else self.valid.take(rows, axis=0)
-
-
-def _keys(codes: WaveformCodes, lead: int, points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the rows with this lead, and their hash keys, which consist of the signs at ``points``."""
-    rows = np.flatnonzero(codes.valid[:, lead].any(axis=1)).astype(np.int64)
-    signs = codes.signs[rows, lead]
-    keys = np.zeros(len(rows), dtype=np.int32)
-    for point in points.tolist():
-        keys = 2 * keys + (signs[:, point // 8] >> (7 - point % 8) & 1)
-    return rows, keys
-
-
-def _share(a: _Lead, b: _Lead, one: NDArray[np.int64], two: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the proportion of differing signs in a lead of recordings ``one`` of a and ``two`` of b, as a preselection."""
-    common = a.valid_of(one) & b.valid_of(two)
-    differ = (a.signs.take(one, axis=0) ^ b.signs.take(two, axis=0)) & common
-    return _set_bits(differ) / np.maximum(_set_bits(common), 1)
 
 
 def _distances(a: WaveformCodes, counted: Sequence[WaveformCodes]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
