@@ -89,7 +89,7 @@ def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> 
     from ecgssl.scoring.scores import recording_outputs, require_targets, score_cells
 
     torch.set_num_threads(threads)
-    bundle = load_bundle(path)
+    bundle, scoring = load_bundle(path, "torch"), load_bundle(path)
     decision = require_targets(bundle, str(path))
     items = list_recordings([records]).items
     calls = iter(range(1 << 30))
@@ -99,7 +99,7 @@ def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> 
         return prepare_files([item], bundle.spec, bundle.quality, bundle.lsb, "contract")
 
     def score() -> None:
-        score_cells(decision, recording_outputs(bundle, prepared(), "logits", "contract"))
+        score_cells(decision, recording_outputs(scoring, prepared(), "logits", "contract"))
 
     tensor: dict[str, Any] = {}
     signals = np.concatenate([prepared()[0].digital for _ in range(_EXAMPLES)]) * np.float32(bundle.lsb)

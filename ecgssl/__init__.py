@@ -87,9 +87,9 @@ def load(
     Args:
         path: name of a shipped model (``ecgssl encoders``), or folder of a bundle written by ``ecgssl export``. A text
             without a path separator that is the name of a shipped model is this model; write ``./NAME`` for a local folder.
-        engine: library that runs the model. ``auto`` uses torch if it is installed, otherwise onnxruntime. ``onnxruntime``
-            loads in a fraction of the time, because torch is not imported. The results of the two differ by rounding errors
-            (at most ``export.tolerance``, by default 1e-4).
+        engine: library that runs the model. ``auto`` uses onnxruntime on a CPU, where it loads in a fraction of the time,
+            because torch is not imported, and torch on a GPU. It also uses torch if the bundle has no ONNX file. The results
+            of the two differ by rounding errors (at most ``export.tolerance``, by default 1e-4).
         device: ``cpu``, ``cuda``, or ``auto`` to use a GPU if there is one.
         require_signature: file of a public key, which must have signed the bundle (``ecgssl sign``); ``None`` to check no
             signature.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ecgssl.config import ExportParams, QualityParams, StoreParams
 from ecgssl.encoders.shipped import model_folder
@@ -13,6 +14,7 @@ from ecgssl.errors import InputError, Problem, require
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.bundle_files import BundleFiles, check_files
 from ecgssl.export.checksums import SUMS, verify_sums, write_sums
+from ecgssl.export.engine import Device, Engine, choose_engine, require_known
 from ecgssl.export.labels import LABELS, labels_dict, read_decision
 from ecgssl.export.lead_names import LEAD_NAMES, lead_names_dict
 from ecgssl.export.onnx_graph import OnnxGraph
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from ecgssl.model.classifier import Classifier
     from ecgssl.model.encoder import Encoder
 
-ENGINES = ("auto", "torch", "onnxruntime")
-"""Values of the argument ``engine``."""
 CARD = "README.md"
 _OWN_KEYS = {"ecgssl", "kind", "targets", "task_kind", "queries", "model", "quality", "lsb", "export"}
 
@@ -41,7 +41,7 @@ class Bundle:
     """A loaded bundle.
 
     Args:
-        graph: model that takes preprocessed recordings in mV; a torch module, or without torch an ONNX graph.
+        graph: model that takes preprocessed recordings in mV; a torch module, or an ONNX graph run by onnxruntime.
         spec: preprocessing settings.
         quality: quality limits of the training recordings. Scoring applies the same limits. Recordings from
             ``min_duration`` are accepted; bundles of earlier releases accept complete recordings only.
@@ -49,6 +49,8 @@ class Bundle:
         targets: names of the classifier's outputs; empty for an encoder.
         encoder: name of the encoder, if it is a shipped one, and the data that it was pretrained on.
         version: version of ecgssl, "+", and the first 16 hex digits of the SHA-256 of ``SHA256SUMS``.
+        path: folder of the bundle.
+        device: where the model runs: ``cpu`` or ``cuda`` for torch, ``onnxruntime`` for an ONNX graph (on the CPU).
     """
 
     graph: ContractModule | OnnxGraph
@@ -58,19 +60,24 @@ class Bundle:
     targets: tuple[str, ...]
     encoder: str
     version: str
+    path: Path
+    device: str
 
-    @property
+    @cached_property
     def model(self) -> Encoder | Classifier:
-        """Encoder or classifier; its input is normalised signals.
+        """Encoder or classifier as a torch module; its input is normalised signals.
+
+        If onnxruntime runs the model, the module is loaded at the first use, on the CPU.
 
         Raises:
-            InputError: torch is not installed.
-            TypeError: torch is installed, but the bundle was loaded with onnxruntime.
+            InputError: torch is not installed, or the files of the bundle were changed since it was loaded.
         """
-        if isinstance(self.graph, OnnxGraph):
+        graph = self.graph
+        if isinstance(graph, OnnxGraph):
             require("bundle", "torch", field="model")
-            raise TypeError("the bundle was loaded with onnxruntime. Load it with engine='torch'")
-        return self.graph.model
+            graph = _load_same(self.path, "torch", self.version).graph
+            assert not isinstance(graph, OnnxGraph)
+        return graph.model
 
     @property
     def decision(self) -> Decision | None:
@@ -86,6 +93,12 @@ class Bundle:
     def fingerprint(self) -> str:
         """Fingerprint of the preprocessing settings."""
         return self.spec.fingerprint
+
+    def __reduce_ex__(self, protocol: Any) -> str | tuple[Any, ...]:
+        """Pickle or copy a bundle. With onnxruntime, the pickle has the path of the bundle, which is loaded again."""
+        if isinstance(self.graph, OnnxGraph):
+            return _load_same, (self.path.absolute(), "onnxruntime", self.version)
+        return super().__reduce_ex__(protocol)
 
 
 def export_bundle(
@@ -162,7 +175,7 @@ def export_bundle(
             add(folder, graph)
         write_sums(folder)
         # check that the bundle loads before it is renamed to its final path
-        bundle = load_bundle(folder)
+        bundle = verify_bundle(folder)
     return {
         "max_difference": made.worst,
         "tolerance": params.tolerance,
@@ -175,8 +188,9 @@ def export_bundle(
 
 def load_bundle(
     path: Path | str,
-    engine: Literal["auto", "torch", "onnxruntime"] = "auto",
+    engine: Engine = "auto",
     *,
+    device: Device = "cpu",
     require_signature: Path | str | None = None,
 ) -> Bundle:
     """Verify and load a bundle without unpickling any file.
@@ -187,34 +201,60 @@ def load_bundle(
 
     Args:
         path: folder of the bundle, or name of a shipped model (``ecgssl.encoders.shipped.model_folder``).
-        engine: library that runs the model. ``auto`` selects torch if it is installed, otherwise onnxruntime. The
-            outputs of the two differ by rounding errors, which the export limits to ``export.tolerance`` (default 1e-4).
+        engine: library that runs the model. ``auto`` selects torch on a GPU and onnxruntime on a CPU
+            (``ecgssl.export.engine.choose_engine``). The outputs of the two differ by rounding errors, which the export limits
+            to ``export.tolerance`` (default 1e-4).
+        device: ``cpu``, ``cuda``, or ``auto`` to use a GPU if there is one.
         require_signature: file of a public key, which must have signed the bundle (``ecgssl sign``); ``None`` to check no
             signature.
 
     Raises:
         InputError: no engine or no model has this name, files are missing, altered or not listed in ``SHA256SUMS`` (the
-            error lists all of them), the content of a file is invalid, the required signature is missing or invalid, or the
-            self-test fails.
+            error lists all of them), the content of a file is invalid, the required signature is missing or invalid, the
+            self-test fails, or the device is not available.
         ContractMismatch: the bundle was made with another version of the cleaning code.
     """
-    if engine not in ENGINES:
-        remedy = f"Use one of: {', '.join(ENGINES)}"
-        raise InputError(Problem("bundle", "engine", f"is {engine!r}, which is not known", remedy))
+    require_known("bundle", engine, device)
     path = model_folder(path, "bundle")
     digest = verify_sums(path, require_signature)
     files = check_files(path)
     spec, config, decision = files.spec, files.config, files.decision
     targets = files.head.targets if files.head is not None else ()
-    if engine == "torch" or (engine == "auto" and installed("torch")):
+    onnx = path / f"{config.kind}.onnx"
+    graph: ContractModule | OnnxGraph
+    if choose_engine(engine, device, onnx) == "torch":
         graph = _torch_graph(path, files)
     else:
-        graph = OnnxGraph(path / f"{config.kind}.onnx", spec, decision)
+        graph = OnnxGraph(onnx, spec, decision)
     verify_self_test(path, graph, decision, config.export.tolerance)
-    return Bundle(graph, spec, config.quality, config.lsb, targets, files.encoder, f"{__version__}+{digest[:16]}")
+    version = f"{__version__}+{digest[:16]}"
+    where = graph.use_device(device)
+    return Bundle(graph, spec, config.quality, config.lsb, targets, files.encoder, version, path, where)
 
 
-def _torch_graph(path: Path, files: BundleFiles) -> ContractModule | OnnxGraph:
+def verify_bundle(path: Path | str) -> Bundle:
+    """Load a bundle with every installed library that can run it. Use it before a bundle is published or signed.
+
+    Without torch, the weights in ``model.safetensors`` are used only as far as the ONNX graph refers to them.
+
+    Raises:
+        InputError, ContractMismatch: see ``load_bundle``.
+    """
+    bundle = load_bundle(path)
+    only_graph = bundle.device == "onnxruntime" and installed("torch")
+    return load_bundle(path, "torch") if only_graph else bundle
+
+
+def _load_same(path: Path, engine: Engine, version: str) -> Bundle:
+    """Load a bundle again, and check that its files and the version of ecgssl are those of ``version``."""
+    bundle = load_bundle(path, engine)
+    if bundle.version != version:
+        what, remedy = f"is version {bundle.version}, but {version} was loaded before", "Load the bundle again"
+        raise InputError(Problem(str(path), "bundle", what, remedy))
+    return bundle
+
+
+def _torch_graph(path: Path, files: BundleFiles) -> ContractModule:
     """Return the model with its weights. The settings in ``files`` are not read and checked a second time."""
     from ecgssl.export.contract_module import ContractModule
     from ecgssl.model.classifier import Classifier

@@ -1,4 +1,4 @@
-"""Deployed model run by onnxruntime, for installations without torch. This module does not import torch."""
+"""Deployed model run by onnxruntime on a CPU. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecgssl.export.detached_weights import detached_weights
 from ecgssl.export.export_again import EXPORT_AGAIN
 from ecgssl.export.onnx_session import open_session, run_session
 from ecgssl.export.unrecorded import mark_unrecorded
-from ecgssl.extras import install_line
+from ecgssl.extras import install_line, installed
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.training.model_folder import WEIGHTS
 
@@ -63,8 +63,9 @@ class OnnxGraph:
             InputError: ``name`` is ``cuda``.
         """
         if name == "cuda":
-            remedy = f"Use 'auto' or 'cpu', or run: {install_line('torch')}"
-            raise InputError(Problem("device", name, "is not available, because torch is not installed", remedy))
+            what = "is not available with onnxruntime, which runs on the CPU"
+            remedy = "engine='torch'" if installed("torch") else f"run: {install_line('torch')}"
+            raise InputError(Problem("device", name, what, f"Use 'auto' or 'cpu', or {remedy}"))
         return ENGINE
 
     def run(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem
+from ecgssl.export.engine import thread_count
 
 INPUTS = ("ecg", "lead_mask")
 """Names of the inputs of every graph."""
@@ -30,6 +31,7 @@ def open_session(content: bytes, where: str, weights: Mapping[str, NDArray[np.fl
     options = onnxruntime.SessionOptions()
     # disable the log of onnxruntime, because errors are also raised as exceptions
     options.log_severity_level = 4
+    options.intra_op_num_threads = thread_count()
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in (weights or {}).items()}
     if values:
         options.add_external_initializers(list(values), list(values.values()))

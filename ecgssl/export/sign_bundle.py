@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from ecgssl.errors import InputError, Problem, require
-from ecgssl.export.bundle import load_bundle
+from ecgssl.export.bundle import verify_bundle
 from ecgssl.export.checksums import SUMS
 from ecgssl.export.signature import SIGNATURE, sign, write_new_key
 from ecgssl.files import write_atomic
@@ -31,7 +31,7 @@ def sign_bundle(bundle: Path | str, key_file: Path | str) -> str:
     bundle, key_file = Path(bundle), Path(key_file)
     require("ecgssl sign", "cryptography")
     _refuse_inside(key_file, bundle)
-    loaded = load_bundle(bundle)
+    loaded = verify_bundle(bundle)
     content = (bundle / SUMS).read_bytes()
     signature, identifier = sign(content, key_file)
     if not loaded.version.endswith(hashlib.sha256(content).hexdigest()[:16]):

@@ -12,7 +12,7 @@ from typing import Any
 
 from ecgssl.encoders.shipped import model_folder, shipped_names
 from ecgssl.errors import InputError, Problem, require
-from ecgssl.export.bundle import load_bundle
+from ecgssl.export.bundle import verify_bundle
 from ecgssl.export.checksums import SUMS, verify_sums
 from ecgssl.files import atomic_directory
 from ecgssl.scoring.api import Predictor
@@ -28,7 +28,7 @@ def save_pretrained(bundle: Path | str, out: Path | str) -> None:
         InputError: the bundle is damaged or invalid, or ``out`` is not empty and not a bundle.
     """
     source = model_folder(bundle, "save_pretrained")
-    load_bundle(source)
+    verify_bundle(source)
     with atomic_directory(out, marker=SUMS) as folder:
         for path in sorted(source.iterdir()):
             shutil.copyfile(path, folder / path.name)
@@ -74,7 +74,7 @@ def push(bundle: Path | str, repository: str, *, private: bool = True) -> str:
     Raises:
         InputError: the extra is not installed, the bundle is damaged or invalid, or the upload fails.
     """
-    load_bundle(bundle)
+    verify_bundle(bundle)
     hub = _client()
     api = hub.HfApi()
     try:

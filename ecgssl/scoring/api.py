@@ -28,8 +28,6 @@ from ecgssl.scoring.sources import Source, Sources, list_sources
 from ecgssl.signal.findings import distinct_findings
 from ecgssl.signal.spec import SignalSpec
 
-DEVICES = ("auto", "cpu", "cuda")
-"""Values of the argument ``device``."""
 Many = list[str] | list[Path] | list[Recording] | list[NDArray[Any]]
 """Several recordings whose result is certainly ``Results``."""
 
@@ -66,11 +64,7 @@ class Predictor:
         device: Literal["auto", "cpu", "cuda"] = "cpu",
         require_signature: Path | str | None = None,
     ) -> None:
-        if device not in DEVICES:
-            remedy = f"Use one of: {', '.join(DEVICES)}"
-            raise InputError(Problem("bundle", "device", f"is {device!r}, which is not known", remedy))
-        self.bundle: Bundle = load_bundle(path, engine, require_signature=require_signature)
-        self.bundle.graph.use_device(device)
+        self.bundle: Bundle = load_bundle(path, engine, device=device, require_signature=require_signature)
 
     @property
     def spec(self) -> SignalSpec:

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ecgssl.config import ManifestParams
 from ecgssl.errors import InputError, Problem, Stopped
 from ecgssl.export.bundle import Bundle, load_bundle
+from ecgssl.export.engine import Device
 from ecgssl.files import make_folder
 from ecgssl.output_lock import exclusive
 from ecgssl.pool import run_ordered
@@ -30,8 +31,6 @@ from ecgssl.scoring.scores import (
     score_columns,
 )
 from ecgssl.training.graceful_stop import StopRequest
-
-Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -186,11 +185,10 @@ def _score(
         raise InputError(Problem("windows", "policy", f"is {windows!r}", f"Use one of {', '.join(POLICIES)}"))
     with exclusive(out):
         listed = list_recordings(inputs, root, reading)
-        bundle = load_bundle(bundle_path, require_signature=require_signature)
+        bundle = load_bundle(bundle_path, device=device, require_signature=require_signature)
         value_columns = _columns(bundle, output, windows, str(bundle_path))
         # create the output folder first, so that an error is raised before the recordings are scored
         make_folder(out.parent)
-        where = bundle.graph.use_device(device)
         seconds = {"load": time.perf_counter() - start, "prepare": 0.0, "model": 0.0, "write": 0.0}
         return _score_into(
             out,
@@ -201,7 +199,6 @@ def _score(
             windows,
             batch_size,
             workers,
-            where,
             seconds,
             show_progress,
             overwrite,
@@ -217,7 +214,6 @@ def _score_into(
     windows: Windows,
     batch_size: int,
     workers: int,
-    device: str,
     seconds: dict[str, float],
     show_progress: bool,
     overwrite: bool,
@@ -227,7 +223,7 @@ def _score_into(
     constants = {"window_policy": str(windows), "model": bundle.version, "fingerprint": bundle.fingerprint}
     constants["encoder"] = bundle.encoder
     verb = "predict" if output == "logits" else "embed"
-    about = constants | {"verb": verb, "device": device, "inputs": _digest(items)}
+    about = constants | {"verb": verb, "device": bundle.device, "inputs": _digest(items)}
     columns = COLUMNS | dict.fromkeys(constants, str) | value_columns
     if not overwrite:
         require_same_rows(out, list(columns), [item.record_id for item in items], bundle.version)

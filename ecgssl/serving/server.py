@@ -60,8 +60,7 @@ def serve(
     from ecgssl.serving.service import Service
     from ecgssl.serving.temporary_folder import private_folder
 
-    bundle = load_bundle(bundle_path, require_signature=require_signature)
-    bundle.graph.use_device(device)
+    bundle = load_bundle(bundle_path, device=device, require_signature=require_signature)
     config = uvicorn.Config(
         lambda *_: None,
         host=host,

@@ -15,8 +15,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.calibration.decision_text import fitted_on_text
 from ecgssl.export.bundle import Bundle
-from ecgssl.export.onnx_graph import OnnxGraph
-from ecgssl.extras import install_line
+from ecgssl.extras import install_line, installed
 from ecgssl.scoring.preprocess import Windows
 from ecgssl.scoring.scores import Output, require_policy, run_windows, window_slices
 from ecgssl.serving.read_upload import ReadJob, ReadResult
@@ -52,17 +51,8 @@ class Service:
         self.bundle, self.readers = bundle, readers
         self.method: Method | None = None
         # attributions need the gradients or the attention of a torch model
-        if bundle.graph.decision is not None and not isinstance(bundle.graph, OnnxGraph):
-            import torch
-
-            spec = bundle.spec
-            ecg, mask = np.zeros((1, len(spec.leads), spec.samples), np.float32), np.ones((1, len(spec.leads)), bool)
-            bundle.graph.run(ecg, mask)
-            # measure CPU time, because it does not depend on other programs on the machine
-            start = time.process_time()
-            bundle.graph.run(ecg, mask)
-            cost = (time.process_time() - start) / torch.get_num_threads()
-            affordable = cost * _PASSES <= MAX_EXPLAIN_SECONDS
+        if bundle.graph.decision is not None and installed("torch"):
+            affordable = _seconds_of_a_pass(bundle) * _PASSES <= MAX_EXPLAIN_SECONDS
             self.method = "integrated_gradients" if affordable else "rollout"
 
     @property
@@ -270,6 +260,21 @@ class Service:
             "shares": shares,
             "in_words": _summary(shares, target, self.method),
         }
+
+
+def _seconds_of_a_pass(bundle: Bundle) -> float:
+    """Return the CPU time in s of a pass of the torch model, divided by the number of threads. The model is loaded here."""
+    import torch
+
+    leads, samples = len(bundle.spec.leads), bundle.spec.samples
+    device = next(bundle.model.parameters()).device
+    x, present = torch.zeros(1, leads, samples, device=device), torch.ones(1, leads, dtype=torch.bool, device=device)
+    with torch.inference_mode():
+        bundle.model(x, present)
+        # measure CPU time, because it does not depend on other programs on the machine
+        start = time.process_time()
+        bundle.model(x, present).cpu()
+        return (time.process_time() - start) / torch.get_num_threads()
 
 
 def _finding(code: str, lead: str, value: str) -> FindingOut:

@@ -59,7 +59,7 @@ def signal():
 
 
 def test_classes(classes):
-    bundle = load_bundle(classes)
+    bundle = load_bundle(classes, "torch")
     assert (bundle.graph.outputs, bundle.targets) == (("logits", "probability", "embedding"), CLASSES)
     found = ecgssl.load(classes).predict(signal(), 500, LEADS)
     assert sum(found.scores.values()) == pytest.approx(1)
@@ -77,7 +77,7 @@ def test_classes(classes):
 
 
 def test_numbers(numbers):
-    bundle = load_bundle(numbers)
+    bundle = load_bundle(numbers, "torch")
     assert bundle.graph.outputs == ("logits", "value", "embedding")
     found = ecgssl.load(numbers).predict(signal(), 500, LEADS)
     assert (found.calls, found.predicted) == ({"age": {}, "lvef": {}}, None)
