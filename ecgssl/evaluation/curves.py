@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from ecgssl.evaluation.calibration.reliability import BINS, reliability
 from ecgssl.evaluation.predictions import labels_of
-from ecgssl.evaluation.statistics.metrics import Array, cumulative_counts, support
+from ecgssl.evaluation.statistics.metrics import Array, support
+from ecgssl.evaluation.statistics.ranking import cumulative_counts
 from ecgssl.files import write_atomic
 
 Row = dict[str, Any]

@@ -14,13 +14,16 @@ from ecgssl.evaluation.colours import BASELINE, COLOURS
 from ecgssl.evaluation.curves import roc_curve, thin
 from ecgssl.evaluation.predictions import labels_of
 from ecgssl.evaluation.statistics.bootstrap import interval, patient_weights
-from ecgssl.evaluation.statistics.metrics import Array, cumulative_counts, ranking_metrics, support
+from ecgssl.evaluation.statistics.metrics import Array, ranking_metrics, support
+from ecgssl.evaluation.statistics.ranking import cumulative_counts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _FINE = np.linspace(0, 1, 101)
+_CELLS = 1 << 21
+"""Maximum number of resamples times recordings whose ROC curves are computed at a time."""
 
 
 def draw_roc(
@@ -216,7 +219,7 @@ def _band(
     The result is NaN if no resample contains both classes.
     """
     curves, areas = [], []
-    for block in patient_weights(patients, resamples, seed):
+    for block in patient_weights(patients, resamples, seed, cells=_CELLS):
         areas.append(ranking_metrics(y, z, block)[0])
         for hits, false in zip(*cumulative_counts(y, z, block), strict=True):
             if hits[-1] and false[-1]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ecgssl.config.manifest import OutputKind
 from ecgssl.evaluation.linked_columns import Groups, by_first_record, reveals
+from ecgssl.evaluation.predictions import patients_of
 from ecgssl.evaluation.statistics.metrics import metrics_of
 from ecgssl.evaluation.suppression import (
     SMALLEST,
@@ -202,12 +203,12 @@ def _publish(
 
     Return ``None`` if all sizes are withheld, but could be inferred from the total and the names of the groups.
     """
-    patients = part["patient"].to_numpy().astype(str)
+    patients = patients_of(part)
     targets = {name: part[f"target__{name}"].to_numpy(dtype=float) for name in names}
     known = {name: ~np.isnan(target) for name, target in targets.items()}
 
     def people(mask: NDArray[np.bool_]) -> Counts:
-        return np.array([len(np.unique(patients[mask & own])) for own in rows])
+        return np.array([np.count_nonzero(np.bincount(patients[mask & own])) for own in rows])
 
     def records(mask: NDArray[np.bool_]) -> Counts:
         return np.array([int((mask & own).sum()) for own in rows])

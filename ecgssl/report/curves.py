@@ -15,7 +15,8 @@ from ecgssl.evaluation.calibration.decision_text import is_fitted
 from ecgssl.evaluation.calibration.reliability import BINS, reliability
 from ecgssl.evaluation.curves import roc_curve, thin
 from ecgssl.evaluation.predictions import kind_of, labels_of, outputs_of
-from ecgssl.evaluation.statistics.metrics import Array, cumulative_counts, support
+from ecgssl.evaluation.statistics.metrics import Array, support
+from ecgssl.evaluation.statistics.ranking import cumulative_counts
 from ecgssl.evaluation.suppression import SMALLEST
 
 POINTS = 120

@@ -83,7 +83,12 @@ def test_a_registered_metric_is_reported_and_paired_only_if_declared(monkeypatch
         prediction_table(*keys, name, ["a", "b"], y, y + rng.normal(size=y.shape)) for name in ("linear", "random")
     )
     table = pd.concat(models, ignore_index=True)
-    known = Metric("known", "known recordings", ("multilabel",), lambda s: s.counts[0][:, -1] + s.counts[1][:, -1])
+
+    def count(sample):
+        weight = np.ones((1, len(sample.target))) if sample.weight is None else sample.weight
+        return weight[:, ~np.isnan(sample.target)].sum(axis=1).astype(float)
+
+    known = Metric("known", "known recordings", ("multilabel",), count)
     both = replace(known, name="both", paired=True)
     monkeypatch.setattr(metrics, "METRICS", (*metrics.METRICS, known, both))
     found = evaluate(table, EvaluateParams(bootstrap=100), 0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ecgssl.config import EvaluateParams
 from ecgssl.evaluation.by_kind.result import Result, class_counts, label_figures, macro_figures, support_figures
@@ -25,6 +26,9 @@ from ecgssl.evaluation.statistics.bootstrap import Estimate, bootstrap, plain, r
 from ecgssl.evaluation.statistics.challenge_score import challenge_columns, challenge_year
 from ecgssl.evaluation.statistics.metrics import Array, metrics_of, support
 
+_CELLS = 1 << 23
+"""Maximum number of recordings times labels whose columns are in memory at once; a label takes about 35 bytes."""
+
 
 def score_multilabel(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
@@ -42,7 +46,7 @@ def score_multilabel(
     raw, calibrated = probabilities_of(part, names), decision.probabilities(z)
     metrics = metrics_of("multilabel")
     replicates = bootstrap(y, z, patients, params.bootstrap, seed, metrics)
-    estimates = ratios(_columns(y, raw, calibrated, names, decision), patients, params.bootstrap, seed)
+    estimates = _ratios(y, raw, calibrated, patients, names, decision, params, seed)
     labels = label_figures(replicates, metrics, names, params.confidence)
     for k, name in enumerate(names):
         labels[name] = class_counts(y[:, k], patients) | {"unknown": support(y[:, k]).unknown} | labels[name]
@@ -78,8 +82,7 @@ def measure_multilabel(
     calibrated = decision.probabilities(z)
     metrics = [metric for metric in metrics_of("multilabel") if metric.in_subgroups]
     replicates = bootstrap(y, z, patients, params.bootstrap, seed, metrics)
-    columns = _columns(y, calibrated, calibrated, names, decision)
-    estimates = ratios(columns, patients, params.bootstrap, seed)
+    estimates = _ratios(y, calibrated, calibrated, patients, names, decision, params, seed)
     found = label_figures(replicates, metrics, names, params.confidence)
     for k, name in enumerate(names):
         cuts = [cut for cut, threshold in decision.labels[k].thresholds.items() if threshold.value is not None]
@@ -106,18 +109,40 @@ def decision_curves(part: pd.DataFrame, names: list[str], decision: Decision) ->
     }
 
 
-def _columns(
-    y: Array, raw: Array, calibrated: Array, names: list[str], decision: Decision
-) -> dict[str, tuple[Array, Array]]:
-    columns: dict[str, tuple[Array, Array]] = {}
-    for k, name in enumerate(names):
-        known = (~np.isnan(y[:, k])).astype(float)
-        for when, p in (("before", raw), ("after", calibrated)):
-            columns[f"{name}/{when}/brier"] = (np.nan_to_num((p[:, k] - y[:, k]) ** 2), known)
-        for cut, threshold in decision.labels[k].thresholds.items():
-            if threshold.value is not None:
-                found = rate_columns(y[:, k], calibrated[:, k] >= threshold.value)
-                columns |= {f"{name}/{cut}/{rate}": pair for rate, pair in found.items()}
+def _ratios(
+    y: Array,
+    raw: Array,
+    calibrated: Array,
+    patients: NDArray[np.int64],
+    names: list[str],
+    decision: Decision,
+    params: EvaluateParams,
+    seed: int,
+) -> dict[str, Estimate]:
+    """Return Brier score before and after calibration, and the rates at each threshold, of all labels.
+
+    The labels are divided into parts with equal resamples, so that the columns of all labels are not in memory at once.
+    """
+    found: dict[str, Estimate] = {}
+    part = max(1, _CELLS // max(len(y), 1))
+    for start in range(0, len(names), part):
+        columns: dict[str, tuple[Any, Any]] = {}
+        for k in range(start, min(start + part, len(names))):
+            columns |= {f"{names[k]}/{key}": pair for key, pair in _columns(y, raw, calibrated, k, decision).items()}
+        found |= ratios(columns, patients, params.bootstrap, seed)
+    return found
+
+
+def _columns(y: Array, raw: Array, calibrated: Array, k: int, decision: Decision) -> dict[str, tuple[Any, Any]]:
+    known = ~np.isnan(y[:, k])
+    columns: dict[str, tuple[Any, Any]] = {
+        f"{when}/brier": (np.nan_to_num((p[:, k] - y[:, k]) ** 2), known)
+        for when, p in (("before", raw), ("after", calibrated))
+    }
+    for cut, threshold in decision.labels[k].thresholds.items():
+        if threshold.value is not None:
+            found = rate_columns(y[:, k], calibrated[:, k] >= threshold.value)
+            columns |= {f"{cut}/{rate}": pair for rate, pair in found.items()}
     return columns
 
 

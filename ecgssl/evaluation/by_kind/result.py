@@ -49,12 +49,12 @@ def macro_figures(found: Replicates, metrics: Sequence[Metric], confidence: floa
     return means
 
 
-def class_counts(y: Array, patients: NDArray[np.str_]) -> dict[str, Any]:
+def class_counts(y: Array, patients: NDArray[np.int64]) -> dict[str, Any]:
     """Return the numbers of recordings and patients of a label, and a reason for which its metrics are not to be trusted.
 
     Args:
         y: targets (N,): 1, 0 or NaN (unknown).
-        patients: patient key (N,) of each recording.
+        patients: number (N,) of the patient of each recording.
 
     Returns:
         ``records``, ``patients`` (both with a known target), ``positives`` (recordings), ``positive_patients`` and

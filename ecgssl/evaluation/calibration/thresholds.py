@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.evaluation.calibration.calibrators import MIN_EVENTS
 from ecgssl.evaluation.statistics.bootstrap import Estimate
-from ecgssl.evaluation.statistics.metrics import Array, cumulative_counts
+from ecgssl.evaluation.statistics.metrics import Array
+from ecgssl.evaluation.statistics.ranking import cumulative_counts
 
 YOUDEN = "youden"
 
@@ -110,7 +111,7 @@ def _name(kind: str, required: float) -> str:
 
 
 RATES = ("sensitivity", "specificity", "ppv", "npv")
-Columns = dict[str, tuple[Array, Array]]
+Columns = dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]
 
 
 def rate_columns(target: ArrayLike, called: ArrayLike) -> Columns:
@@ -124,13 +125,12 @@ def rate_columns(target: ArrayLike, called: ArrayLike) -> Columns:
     """
     y, positive = np.asarray(target, dtype=float), np.asarray(called, dtype=bool)
     sick, well, known = y == 1, y == 0, ~np.isnan(y)
-    pairs = {
+    return {
         "sensitivity": (sick & positive, sick),
         "specificity": (well & ~positive, well),
         "ppv": (sick & positive, known & positive),
         "npv": (well & ~positive, known & ~positive),
     }
-    return {name: (top.astype(float), bottom.astype(float)) for name, (top, bottom) in pairs.items()}
 
 
 def describe_point(

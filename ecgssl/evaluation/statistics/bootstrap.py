@@ -9,7 +9,7 @@ undefined is reported as ``dropped``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import Any
 
@@ -18,9 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.evaluation.statistics.metrics import Array, Metric, Sample, macro, metrics_of, weighted_ratios
 
-_CELLS = 4_000_000
-"""Maximum number of resamples times recordings per block, which limits temporary arrays to 32 MB."""
-
+_CELLS = 1 << 25
+"""Maximum number of resamples times recordings per block of weights, which take one byte each."""
 
 FEWEST_TRUSTED = 20
 """Fewest patients with positive, and with negative, recordings for which an interval of the AUROC is trusted.
@@ -98,7 +97,9 @@ class Difference:
     p: float
 
 
-def patient_weights(patients: ArrayLike, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def patient_weights(
+    patients: ArrayLike, resamples: int, seed: int, cells: int | None = None
+) -> Iterator[NDArray[np.uint8]]:
     """Yield the weights of the recordings in bootstrap resamples of patients, in blocks of resamples.
 
     Args:
@@ -106,19 +107,20 @@ def patient_weights(patients: ArrayLike, resamples: int, seed: int) -> Iterator[
             recordings.
         resamples: number of resamples R.
         seed: seed of ``numpy.random.default_rng``.
+        cells: largest number of weights in a block. The draws do not depend on it.
 
     Yields:
-        Counts (r, N) of each recording in the next r resamples.
+        Counts (r, N) of each recording in the next r resamples, as the transpose of a contiguous array.
     """
     keys, codes = np.unique(np.asarray(patients), return_inverse=True)
     rng = np.random.default_rng(seed)
-    block = max(1, _CELLS // max(len(codes), 1))
+    block = max(1, (cells or _CELLS) // max(len(codes), 1))
     for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        drawn = rng.integers(len(keys), size=(size, len(keys)))
-        drawn += len(keys) * np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * len(keys)).reshape(size, len(keys))
-        yield counts[:, codes]
+        # a patient is drawn more than 255 times with a probability below 1e-500
+        counts = np.empty((len(keys), min(block, resamples - start)), dtype=np.uint8)
+        for column in counts.T:
+            column[:] = np.bincount(rng.integers(len(keys), size=len(keys)), minlength=len(keys))
+        yield counts[codes].T
 
 
 def bootstrap(
@@ -142,14 +144,17 @@ def bootstrap(
     keys = np.asarray(patients)
     chosen = metrics_of("multilabel") if metrics is None else list(metrics)
 
-    def compute(weight: NDArray[np.int64] | None) -> dict[str, Array]:
+    labels = [Sample(targets[:, k], outputs[:, k]) for k in range(targets.shape[1])]
+    task = Sample(targets, outputs)
+
+    def compute(weight: NDArray[np.uint8] | None) -> dict[str, Array]:
         found: dict[str, list[Array]] = {m.name: [] for m in chosen}
-        for k in range(targets.shape[1]):
-            sample = Sample(targets[:, k], outputs[:, k], weight)
+        for label in labels:
+            sample = replace(label, weight=weight, base=label)
             for metric in (m for m in chosen if m.per_label):
                 found[metric.name].append(metric.function(sample))
         for metric in (m for m in chosen if not m.per_label):
-            found[metric.name].append(metric.function(Sample(targets, outputs, weight)))
+            found[metric.name].append(metric.function(replace(task, weight=weight)))
         return {name: np.column_stack(columns) for name, columns in found.items()}
 
     point = {name: value[0] for name, value in compute(None).items()}

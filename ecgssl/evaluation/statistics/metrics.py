@@ -9,17 +9,19 @@ AUPRC is ``average_precision_score``: the sum over distinct scores of precision 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.config.manifest import OutputKind
+from ecgssl.evaluation.statistics.ranking import Array, Ranking, Weights
 
-Array = NDArray[np.float64]
-
+_CELLS = 1 << 20
+"""Maximum number of resamples and columns times recordings that are converted to floats at a time (8 MB)."""
 _NORMAL = 1.96
 """Number of standard deviations between the bias and a limit of agreement (Bland & Altman, Lancet 1986)."""
 
@@ -33,16 +35,23 @@ class Sample:
         output: logits (multilabel), calibrated probabilities (multiclass) or calibrated values (regression), in the
             shape of ``target``.
         weight: non-negative weights (R, N), one row per resample; ``None`` for the original recordings (R = 1).
+        base: the same recordings without weights, if there are several samples of them; they are ranked once.
     """
 
     target: Array
     output: Array
-    weight: NDArray[np.int64] | Array | None = None
+    weight: Weights | None = None
+    base: Sample | None = None
 
     @cached_property
-    def counts(self) -> tuple[Array, Array]:
-        """Return the numbers of true and false positives at every distinct score (see ``cumulative_counts``)."""
-        return cumulative_counts(self.target, self.output, self.weight)
+    def ranking(self) -> Ranking:
+        """Return the recordings in descending order of the output."""
+        return Ranking.of(self.target, self.output) if self.base is None else self.base.ranking
+
+    @cached_property
+    def areas(self) -> tuple[Array, Array]:
+        """Return AUROC (R,) and AUPRC (R,); NaN if the weighted recordings have only one class."""
+        return self.ranking.areas(self.weight)
 
     @cached_property
     def errors(self) -> dict[str, Array]:
@@ -97,24 +106,12 @@ class Metric:
 
 def auroc(sample: Sample) -> Array:
     """Return the area under the ROC curve; NaN if the weighted recordings have only one class."""
-    hits, false = sample.counts
-    if not hits.shape[1]:
-        return np.full(len(hits), np.nan)
-    positives, negatives = hits[:, -1], false[:, -1]
-    step_hits, step_false = (np.diff(counts, axis=1, prepend=0.0) for counts in (hits, false))
-    area = (step_false * (hits - step_hits / 2)).sum(1)
-    return _where(area, positives * negatives, (positives > 0) & (negatives > 0))
+    return sample.areas[0]
 
 
 def auprc(sample: Sample) -> Array:
     """Return the average precision; NaN if the weighted recordings have only one class."""
-    hits, false = sample.counts
-    if not hits.shape[1]:
-        return np.full(len(hits), np.nan)
-    positives, total = hits[:, -1], hits + false
-    precision = np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
-    recalled = (np.diff(hits, axis=1, prepend=0.0) * precision).sum(1)
-    return _where(recalled, positives, (positives > 0) & (false[:, -1] > 0))
+    return sample.areas[1]
 
 
 def accuracy(sample: Sample) -> Array:
@@ -179,42 +176,9 @@ def metric_named(name: str) -> Metric:
     return {metric.name: metric for metric in METRICS}[name]
 
 
-def cumulative_counts(target: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> tuple[Array, Array]:
-    """Return the numbers of true and false positives at every distinct score, in descending order of the score.
-
-    Args:
-        target: targets (N,): 1, 0 or NaN (unknown; ignored).
-        score: scores (N,), finite where the target is known.
-        weight: non-negative weights (R, N), one row per resample; ``None`` for one row of ones.
-
-    Returns:
-        True and false positives, each (R, D) for D distinct scores.
-
-    Raises:
-        ValueError: a score is not finite, or a target is not 0, 1 or NaN.
-    """
-    y, s = np.asarray(target, dtype=float), np.asarray(score, dtype=float)
-    w = np.ones((1, len(y))) if weight is None else np.asarray(weight)
-    known = np.flatnonzero(~np.isnan(y))
-    if not np.isin(y[known], (0.0, 1.0)).all():
-        raise ValueError("targets must be 0, 1 or NaN (unknown)")
-    if not np.isfinite(s[known]).all():
-        raise ValueError("scores must be finite")
-    order = known[np.argsort(-s[known], kind="stable")]
-    s, y = s[order], y[order]
-    ends = np.flatnonzero(s[1:] != s[:-1])
-    ends = np.append(ends, len(s) - 1) if len(s) else ends
-    w = w[:, order].astype(np.float64)
-    total = np.cumsum(w, axis=1)[:, ends]
-    hits = np.cumsum(w * y, axis=1)[:, ends]
-    return hits, total - hits
-
-
 def ranking_metrics(target: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> tuple[Array, Array]:
     """Return AUROC (R,) and AUPRC (R,) of one label. See ``cumulative_counts`` for arguments and errors."""
-    y, s = np.asarray(target, dtype=float), np.asarray(score, dtype=float)
-    sample = Sample(y, s, None if weight is None else np.asarray(weight))
-    return auroc(sample), auprc(sample)
+    return Ranking.of(target, score).areas(None if weight is None else np.asarray(weight))
 
 
 def weighted_ratios(
@@ -223,18 +187,44 @@ def weighted_ratios(
     """Return the sum of each numerator over the sum of its denominator, for every row of weights.
 
     Args:
-        columns: finite numerators (N,) and denominators (N,) of each ratio, by name.
+        columns: finite numerators (N,) and denominators (N,) of each ratio, by name. An array of several ratios is summed
+            once.
         weight: weights (R, N), one row per resample; ``None`` for unweighted sums (R = 1).
 
     Returns:
         Values (R,) of each ratio, by name; NaN if the denominator is 0.
     """
-    # stack to (2C, N): numerators, followed by denominators
-    parts = np.array([np.asarray(c[side], dtype=np.float64) for side in (0, 1) for c in columns.values()])
-    sums = parts.sum(axis=1)[None] if weight is None else np.asarray(weight).astype(np.float64) @ parts.T
-    top, bottom = sums[:, : len(columns)], sums[:, len(columns) :]
+    sides = {id(side): np.asarray(side) for pair in columns.values() for side in pair}
+    place = {key: number for number, key in enumerate(sides)}
+    sums = _sums(list(sides.values()), weight)
+    top, bottom = (sums[:, [place[id(pair[side])] for pair in columns.values()]] for side in (0, 1))
     found = _where(top, bottom, bottom != 0)
     return {name: found[:, k] for k, name in enumerate(columns)}
+
+
+def _sums(sides: Sequence[NDArray[Any]], weight: ArrayLike | None) -> Array:
+    """Return the sums (R, C) of C columns (N,) for every row of weights (R, N).
+
+    Some recordings at a time are converted to floats, because the columns of many labels would need much memory as floats.
+    """
+    if weight is None:
+        return np.array([[side.sum(dtype=np.float64) for side in sides]])
+    w = np.asarray(weight)
+    sums = np.zeros((len(w), len(sides)))
+    masks = [number for number, side in enumerate(sides) if side.dtype == np.bool_]
+    numbers = [number for number, side in enumerate(sides) if side.dtype != np.bool_]
+    # numbers of at most 2^16 recordings with weights of one byte are exact in single precision
+    exact: type[Any] = np.float32 if w.dtype == np.uint8 else np.float64
+    block = min(max(1, _CELLS // (len(w) + len(sides))), 1 << 16)
+    for start in range(0, w.shape[1], block):
+        part = w[:, start : start + block]
+        for chosen, kind in ((masks, exact), (numbers, np.float64)):
+            if chosen:
+                columns: NDArray[Any] = np.array(
+                    [sides[number][start : start + block] for number in chosen], dtype=kind
+                )
+                sums[:, chosen] += part.astype(kind) @ columns.T
+    return sums
 
 
 @dataclass(frozen=True)

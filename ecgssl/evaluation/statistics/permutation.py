@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from ecgssl.evaluation.statistics.metrics import Array, macro
+from ecgssl.evaluation.statistics.metrics import macro
+from ecgssl.evaluation.statistics.ranking import Array, Ranking
 
-_CELLS = 4_000_000
-"""Maximum number of permutations times recordings per block, to limit the memory use."""
+_CELLS = 1 << 24
+"""Maximum number of permutations times recordings per block, each of which takes five bytes."""
 
 
 def permutation_test(
@@ -35,15 +38,19 @@ def permutation_test(
     y = np.asarray(targets, dtype=float)
     a, b = _ranks(np.asarray(first, dtype=float), y), _ranks(np.asarray(second, dtype=float), y)
     keys, codes = np.unique(np.asarray(patients), return_inverse=True)
-    observed = float(_difference(y, a, b, np.zeros((1, len(y)), dtype=bool))[0])
+    # each label with the scores of both models: an exchange then only chooses which of them count
+    rankings = [Ranking.of(np.tile(y[:, k], 2), np.r_[a[:, k], b[:, k]]) for k in range(y.shape[1])]
+    observed = float(_difference(rankings, np.zeros((len(y), 1), dtype=bool))[0])
     if np.isnan(observed):
         return float("nan")
     rng = np.random.default_rng(seed)
     block = max(1, _CELLS // len(y))
     extreme = 0
     for start in range(0, permutations, block):
-        swapped = rng.random((min(block, permutations - start), len(keys))) < 0.5
-        found = _difference(y, a, b, swapped[:, codes])
+        swapped = np.empty((len(keys), min(block, permutations - start)), dtype=bool)
+        for column in swapped.T:
+            column[:] = rng.random(len(keys)) < 0.5
+        found = _difference(rankings, swapped[codes])
         # compare with a tolerance, because the order of summation causes rounding errors
         extreme += int((np.abs(found) >= abs(observed) - 1e-12).sum())
     return (extreme + 1) / (permutations + 1)
@@ -57,18 +64,13 @@ def _ranks(scores: Array, targets: Array) -> Array:
     return ranks
 
 
-def _difference(y: Array, a: Array, b: Array, swapped: NDArray[np.bool_]) -> Array:
-    """Return the difference in macro AUROC (R,) after exchanging the scores as given by each row of ``swapped``."""
-    found = np.full((len(swapped), y.shape[1]), np.nan)
-    for k in range(y.shape[1]):
-        known = ~np.isnan(y[:, k])
-        sick = y[known, k] == 1
-        m, n = int(sick.sum()), int((~sick).sum())
-        if m and n:
-            own, other, turn = a[known, k], b[known, k], swapped[:, known]
-            areas = [
-                (rankdata(np.where(turn, *pair), axis=1)[:, sick].sum(axis=1) - m * (m + 1) / 2) / (m * n)
-                for pair in ((other, own), (own, other))
-            ]
-            found[:, k] = areas[0] - areas[1]
-    return macro(found)
+def _difference(rankings: Sequence[Ranking], swapped: NDArray[np.bool_]) -> Array:
+    """Return the difference in macro AUROC (R,) after exchanging the scores as given by each column of ``swapped`` (N, R).
+
+    Args:
+        rankings: rankings of each label, with the scores of both models for the same recordings.
+        swapped: true where the scores of a recording are exchanged.
+    """
+    own, other = (np.concatenate(pair).view(np.uint8).T for pair in ((~swapped, swapped), (swapped, ~swapped)))
+    areas = [ranking.areas(own)[0] - ranking.areas(other)[0] for ranking in rankings]
+    return macro(np.column_stack(areas))
