@@ -57,7 +57,7 @@ def parse_object(content: bytes | str, where: str, remedy: str) -> dict[str, Any
     try:
         text = content if isinstance(content, str) else content.decode("utf-8")
         data = json.loads(text, parse_constant=_refuse_constant)
-        _check(data, 1)
+        _check([data], 0)
     except _LimitError as error:
         raise InputError(Problem(where, "content", str(error), remedy)) from None
     except RecursionError:
@@ -128,16 +128,24 @@ def _deep() -> str:
     return f"contains lists or mappings nested more than {MOST_DEPTH} levels deep"
 
 
-def _check(value: Any, depth: int) -> None:
-    if isinstance(value, str) and len(value) > MOST_TEXT:
-        raise _LimitError(f"contains a text of {len(value):,} characters; the limit is {MOST_TEXT:,}")
-    # a number such as 1e999 is parsed as infinity
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _LimitError("contains an infinite number")
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 63:
-        raise _LimitError("contains a whole number of more than 64 bits")
-    if isinstance(value, dict | list):
-        if depth > MOST_DEPTH:
-            raise _LimitError(_deep())
-        for item in value if isinstance(value, list) else [*value.keys(), *value.values()]:
-            _check(item, depth + 1)
+def _check(values: list[Any], depth: int) -> None:
+    """Check the values of a list or mapping that lies in ``depth`` others."""
+    if depth > MOST_DEPTH:
+        raise _LimitError(_deep())
+    for value in values:
+        # compare types, because json.loads returns no subclasses, and most values are numbers in long lists
+        kind = type(value)
+        if kind is float:
+            # a number such as 1e999 is parsed as infinity
+            if not math.isfinite(value):
+                raise _LimitError("contains an infinite number")
+        elif kind is str:
+            if len(value) > MOST_TEXT:
+                raise _LimitError(f"contains a text of {len(value):,} characters; the limit is {MOST_TEXT:,}")
+        elif kind is int:
+            if abs(value) >= 1 << 63:
+                raise _LimitError("contains a whole number of more than 64 bits")
+        elif kind is list:
+            _check(value, depth + 1)
+        elif kind is dict:
+            _check([*value.keys(), *value.values()], depth + 1)

@@ -6,7 +6,6 @@ import difflib
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel
 
 from ecgssl.errors import InputError, Problem
@@ -23,6 +22,9 @@ def read_mapping(path: Path, remedy: str) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, cannot be read, is not YAML, or is not a mapping.
     """
+    # import in functions, because loading a model needs the parameter classes, but no YAML
+    import yaml
+
     require_regular(path)
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
@@ -61,6 +63,8 @@ def override(data: dict[str, Any], item: str) -> None:
         place = place.setdefault(section, {})
         if not isinstance(place, dict):
             raise InputError(Problem("--set", key, f"{section} is not a section", "See params.yaml for the sections"))
+    import yaml
+
     try:
         place[last] = yaml.safe_load(value)
     except yaml.YAMLError:

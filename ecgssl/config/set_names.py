@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
 from ecgssl.config.public_sets import SYNTHETIC
@@ -152,6 +151,8 @@ def convert_old_form(data: Mapping[str, Any], where: str) -> tuple[dict[str, Any
 
 def _paste(section: dict[str, Any]) -> str:
     """Return the instruction to replace a section, with the new section as YAML."""
+    import yaml
+
     lines = []
     for name, entries in section.items():
         lines.append(f"{name}:")

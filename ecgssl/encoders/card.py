@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ecgssl.checked_json import read_object, validated
+from ecgssl.encoders.shipped import CARD
 
-CARD = "card.json"
-"""Name of the card in the folder of a shipped model."""
 MOST_CHECKED = 2000
 """Largest number of recordings of the check of the weights."""
 

@@ -6,13 +6,17 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ecgssl.encoders.card import CARD, Card, read_card
 from ecgssl.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from ecgssl.encoders.card import Card
 
 FOLDER = Path(__file__).parent
 """Folder of the package with one subfolder per shipped model."""
+CARD = "card.json"
+"""Name of the card in the folder of a shipped model."""
 _SUMS = "SHA256SUMS"
 _SEPARATORS = ("/", "\\")
 
@@ -69,6 +73,9 @@ def shipped_model(name: str) -> Shipped:
     Raises:
         InputError: no such model is shipped, or its files are missing or invalid.
     """
+    # import here, because a model is loaded by its name without its card
+    from ecgssl.encoders.card import read_card
+
     if name not in shipped_names():
         what = "is not the name of a shipped model"
         raise InputError(Problem("ecgssl encoders", name, what, _choice()))

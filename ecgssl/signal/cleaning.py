@@ -15,8 +15,8 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.signal.spec import CleanSpec, SignalSpec
@@ -111,9 +111,9 @@ def design(rate_in: float, rate_out: float, spec: CleanSpec | None, support: flo
     half = int(support * rate)
     # the FFT is long enough for the impulse response of the high-pass to decay before it wraps around
     period = 2 * half + round(rate * max(support, 10.0 / (spec.band[0] if spec else 1.0)))
-    period = fft.next_fast_len(period, real=True)
+    period = scipy.fft.next_fast_len(period, real=True)
     grid = np.arange(period // 2 + 1) * (rate / period)
-    circular = fft.irfft(response(grid, spec, nyquist), period) * up
+    circular = scipy.fft.irfft(response(grid, spec, nyquist), period) * up
     one_side = circular[: half + 1]
     time = np.arange(half + 1) / half
     one_side = one_side * (0.5 + 0.5 * np.cos(np.pi * np.clip((time - 0.95) / 0.05, 0.0, 1.0)))
@@ -156,8 +156,8 @@ def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -
     plan = _plan(float(sampling_rate), spec.sampling_rate, method, spec.clean.support, signal.shape[1])
     # the band-pass removes the offset; subtracting it before filtering preserves float32 precision
     offset = signal.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-    spectrum = fft.rfft(_continued(signal, offset, plan), axis=1, overwrite_x=True)[:, : plan.gain.size]
-    cleaned = fft.irfft(spectrum * plan.gain, plan.length_out, axis=1, overwrite_x=True)[:, plan.kept]
+    spectrum = scipy.fft.rfft(_continued(signal, offset, plan), axis=1, overwrite_x=True)[:, : plan.gain.size]
+    cleaned = scipy.fft.irfft(spectrum * plan.gain, plan.length_out, axis=1, overwrite_x=True)[:, plan.kept]
     return cleaned + offset if method is None else np.ascontiguousarray(cleaned)
 
 
@@ -229,13 +229,13 @@ def _plan(rate_in: float, rate_out: float, spec: CleanSpec | None, support: floa
     # the padded signal starts and ends at times that are sampled at both rates
     before = -(-kernel.reach // kernel.down) * kernel.down
     last = (samples_out - 1) * kernel.down // kernel.up
-    blocks = fft.next_fast_len(-(-(before + last + 1 + kernel.reach) // kernel.down), real=True)
+    blocks = scipy.fft.next_fast_len(-(-(before + last + 1 + kernel.reach) // kernel.down), real=True)
     length, length_out = blocks * kernel.down, blocks * kernel.up
     circular = np.zeros(length * kernel.up)
     circular[: kernel.half + 1] = kernel.taps[kernel.half :]
     circular[-kernel.half :] = kernel.taps[: kernel.half]
     bins = (min(length, length_out) - 1) // 2 + 1
-    gain = fft.rfft(circular).real[:bins] * (length_out / length / kernel.up)
+    gain = scipy.fft.rfft(circular).real[:bins] * (length_out / length / kernel.up)
     return _Plan(
         before,
         length - before - samples,

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 from ecgssl.signal.leads import LEADS, arrange
 
@@ -67,7 +67,7 @@ def waveform_hash(
     """
     rows, there = arrange(signal[present], [name for name, row in zip(leads, present, strict=True) if row], HASH_LEADS)
     plan = _plan(float(sampling_rate), min(rows.shape[1], round(SECONDS * sampling_rate)))
-    spectrum = fft.rfft(rows[:, : plan.taper.size] * plan.taper, plan.length, axis=1)[:, : plan.clock_gain.size]
+    spectrum = scipy.fft.rfft(rows[:, : plan.taper.size] * plan.taper, plan.length, axis=1)[:, : plan.clock_gain.size]
     magnitude = np.abs(spectrum[:, plan.band])
     there &= magnitude.any(axis=1)
     turn = np.exp(2j * np.pi * np.outer(_phases(spectrum, plan), plan.frequency)).astype(np.complex64)
@@ -80,7 +80,7 @@ def waveform_hash(
 
 def _phases(spectrum: NDArray[np.complex64], plan: _Plan) -> NDArray[np.float64]:
     """Return the time of the first grid point of each lead in s, from 0 to ``GRID``."""
-    energy = fft.irfft(spectrum * plan.clock_gain, _FINE, axis=1) ** 2
+    energy = scipy.fft.irfft(spectrum * plan.clock_gain, _FINE, axis=1) ** 2
     cosine, sine = (energy @ plan.clock).T.astype(np.float64)
     return np.arctan2(sine, cosine) / (2 * np.pi) * GRID % GRID
 
@@ -116,7 +116,7 @@ class _Plan:
 def _plan(rate: float, samples: int) -> _Plan:
     length = round(SECONDS * rate)
     duration = samples / rate
-    frequency = fft.rfftfreq(length, 1 / rate)
+    frequency = scipy.fft.rfftfreq(length, 1 / rate)
     gain, clock_gain = (_bell(frequency, *edges) for edges in (BAND, CLOCK_BAND))
     inside = np.flatnonzero(gain)
     # if the sampling rate is too low, there are no frequency bins, and no lead is compared

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.config import ExportParams, Params
-from ecgssl.encoders.card import CARD, Card, Check, DataEntry
+from ecgssl.encoders.card import Card, Check, DataEntry
 from ecgssl.encoders.plan import Plan
-from ecgssl.encoders.shipped import FOLDER
+from ecgssl.encoders.shipped import CARD, FOLDER
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import FILE as DECISION
 from ecgssl.export.bundle import CARD as README

@@ -17,8 +17,8 @@ from shipped_fixtures import NAME, card
 
 import ecgssl
 from ecgssl.encoders import shipped as module
-from ecgssl.encoders.card import CARD, read_card
-from ecgssl.encoders.shipped import model_folder, shipped_models, shipped_names
+from ecgssl.encoders.card import read_card
+from ecgssl.encoders.shipped import CARD, model_folder, shipped_models, shipped_names
 from ecgssl.errors import InputError
 from ecgssl.export.checksums import SUMS, verify_sums
 from ecgssl.registry.hub import from_pretrained

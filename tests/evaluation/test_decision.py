@@ -17,6 +17,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import log_loss
 
 from ecgssl.errors import InputError
+from ecgssl.evaluation.calibration import calibrators
 from ecgssl.evaluation.calibration.calibrators import Calibrator, fit_calibrator, fit_linear, fit_temperature
 from ecgssl.evaluation.calibration.decision import Decision, fit_decision
 from ecgssl.evaluation.calibration.thresholds import Threshold, fit_thresholds
@@ -242,3 +243,17 @@ def test_impossible_calibrators_and_thresholds_cannot_be_made(wrong: dict[str, A
     for value, reason in ((None, ""), (0.5, "why"), (1.5, "")):
         with pytest.raises(ValueError, match="threshold"):
             Threshold(value, reason=reason)
+
+
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_logistic_and_softmax_are_those_of_scipy(monkeypatch: Any, few: int) -> None:
+    """With few values, the logistic function is computed without scipy; the results are equal to the last digit."""
+    monkeypatch.setattr(calibrators, "_FEW", few)
+    generator = np.random.default_rng(0)
+    x = np.concatenate([generator.normal(0, scale, 1000) for scale in (1, 10, 300)])
+    x = np.append(x, [0.0, 709.0, -709.0, -709.9, -800.0, np.inf, -np.inf, np.nan])
+    for values in (x, x.reshape(-1, 8), x[:0]):
+        np.testing.assert_array_max_ulp(calibrators.logistic(values), expit(values), maxulp=1)
+        assert calibrators.logistic(values).shape == values.shape
+    for rows in (x[:3000].reshape(-1, 3), x[:3000].reshape(3, -1).T, np.zeros((0, 4))):
+        np.testing.assert_array_equal(calibrators.softmax(rows), softmax(rows, axis=1))

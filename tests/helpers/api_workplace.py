@@ -13,7 +13,7 @@ from store_cohort import beats
 from training_fixtures import SECTIONS
 from wfdb_files import write_record
 
-from ecgssl.encoders.card import CARD
+from ecgssl.encoders.shipped import CARD
 from ecgssl.export.checksums import write_sums
 
 SPLITS = ("train", "train", "train", "val", "test")

@@ -11,7 +11,7 @@ import pytest
 from plain_bundle import plain_bundle
 
 from ecgssl.encoders import shipped as module
-from ecgssl.encoders.card import CARD
+from ecgssl.encoders.shipped import CARD
 from ecgssl.export.checksums import write_sums
 
 NAME = "stand-in"

@@ -7,6 +7,7 @@ temperature and Platt scaling do not change the ranking of the recordings; isoto
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -29,6 +30,9 @@ MIN_ISOTONIC = 100
 Isotonic regression overfits small data sets (Niculescu-Mizil & Caruana, ICML 2005). The number is the one recommended
 for the validation of a risk model (Collins et al., Stat Med 2016).
 """
+
+_FEW = 10_000
+"""Largest number of values for which ``logistic`` does not import scipy."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,33 @@ class Calibrator:
         line = self.slope * z + self.intercept
         if self.method == "linear":
             return line
-        # import scipy in functions, because it takes half a second and loading a model needs only the classes
+        return logistic(line)
+
+
+def logistic(x: Array) -> Array:
+    """Return ``1 / (1 + exp(-x))`` as float64, in the shape of the input.
+
+    The values are those of ``scipy.special.expit``, which is used for many values only: scoring calls this function for a few
+    values at a time, and the import of ``scipy.special`` takes as long as half of the loading of a model.
+    """
+    if x.size > _FEW:
         from scipy.special import expit
 
-        return np.asarray(expit(line))
+        return np.asarray(expit(x))
+    return np.array([_logistic(value) for value in x.ravel().tolist()], dtype=np.float64).reshape(x.shape)
+
+
+def _logistic(x: float) -> float:
+    try:
+        return 1.0 / (1.0 + math.exp(-x))
+    except OverflowError:
+        return 0.0
+
+
+def softmax(x: Array) -> Array:
+    """Return the softmax over the last axis, with the values of ``scipy.special.softmax``."""
+    raised = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
 def fit_calibrator(logits: ArrayLike, targets: ArrayLike, method: Method) -> Calibrator:
@@ -140,10 +167,10 @@ def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "tem
     soft = np.full(z.shape, 1 / (len(codes) + z.shape[1]))
     soft[np.arange(len(codes)), codes] += len(codes) / (len(codes) + z.shape[1])
 
-    from scipy.special import log_softmax, softmax
+    from scipy.special import log_softmax
 
     def loss(t: Array) -> tuple[float, Array]:
-        p = softmax(t[0] * z, axis=1)
+        p = softmax(t[0] * z)
         return -float((soft * log_softmax(t[0] * z, axis=1)).sum(1).mean()), np.array([((p - soft) * z).sum(1).mean()])
 
     slope = _minimum(loss, 1)[0]

@@ -25,6 +25,7 @@ from ecgssl.evaluation.calibration.calibrators import (
     fit_calibrator,
     fit_linear,
     fit_temperature,
+    softmax,
 )
 from ecgssl.evaluation.calibration.decision_file import FORMAT, VERSION, DecisionFile, LabelEntry
 from ecgssl.evaluation.calibration.thresholds import Threshold, fit_thresholds
@@ -98,9 +99,7 @@ class Decision:
         if z.ndim != 2 or z.shape[1] != len(self.labels):
             raise ValueError(f"logits have shape {z.shape}, but there are {len(self.labels)} labels")
         if self.kind == "multiclass":
-            from scipy.special import softmax
-
-            return np.asarray(softmax(self.labels[0].calibrator.slope * z, axis=1))
+            return softmax(self.labels[0].calibrator.slope * z)
         return np.column_stack([label.calibrator(z[:, k]) for k, label in enumerate(self.labels)])
 
     def calls(self, logits: ArrayLike, threshold: str = "youden") -> NDArray[np.float64]:

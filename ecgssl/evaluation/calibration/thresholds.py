@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecgssl.evaluation.calibration.calibrators import MIN_EVENTS
-from ecgssl.evaluation.statistics.bootstrap import Estimate
-from ecgssl.evaluation.statistics.metrics import Array
-from ecgssl.evaluation.statistics.ranking import cumulative_counts
+from ecgssl.evaluation.calibration.calibrators import MIN_EVENTS, Array
+
+if TYPE_CHECKING:
+    from ecgssl.evaluation.statistics.bootstrap import Estimate
 
 YOUDEN = "youden"
 
@@ -81,6 +81,9 @@ def fit_thresholds(
     p = np.asarray(probabilities, dtype=float)
     distinct = np.unique(p[~np.isnan(y)])[::-1]
     # exclude the lowest probability, because this threshold would classify all recordings as positive
+    # import here, because scoring uses thresholds but no metrics
+    from ecgssl.evaluation.statistics.ranking import cumulative_counts
+
     hits, false = (counts[0, :-1] for counts in cumulative_counts(y, p))
     cuts = (distinct[:-1] + distinct[1:]) / 2
     sensitivity, specificity = hits / positives, 1 - false / negatives
