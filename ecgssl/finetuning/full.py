@@ -27,6 +27,9 @@ from ecgssl.training.optim import adamw, finetune_groups
 Score = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 """Validation score: function of targets (N, K; NaN if unknown) and outputs (N, K). Higher is better."""
 
+PIECE = 16
+"""Recordings per forward pass of a training step on a CPU, so that the activations of a layer stay in its cache."""
+
 
 @dataclass
 class FullResult:
@@ -99,7 +102,7 @@ def finetune_full(
         generator.manual_seed(seed * 1_000_003 + step)
         x = circular_shift(batch.x, generator, batch.recorded) if params.shift else batch.x
         with autocast(device, precision):
-            outputs = model(x, batch.lead_mask, batch.recorded)
+            outputs = outputs_in_pieces(model, x, batch.lead_mask, batch.recorded)
         return objective(outputs, torch.from_numpy(targets[rows]).to(device, torch.float32))
 
     done = run_epochs(
@@ -107,6 +110,16 @@ def finetune_full(
         lambda: score(targets[val], predict_logits(model, store, val, leads)), show_progress=show_progress,
     )  # fmt: skip
     return FullResult(model.cpu().eval(), done.history, done.best)
+
+
+def outputs_in_pieces(model: Classifier, x: Tensor, lead_mask: Tensor | None, recorded: Tensor | None) -> Tensor:
+    """Return the outputs (B, K) of a classifier in training, computed for ``PIECE`` recordings at a time on a CPU.
+
+    Arguments as in ``Classifier.forward``. The gradient is that of the whole batch.
+    """
+    size = len(x) if x.device.type == "cuda" else PIECE
+    pieces = [slice(start, start + size) for start in range(0, len(x), size)]
+    return torch.cat([model(x[p], *(None if v is None else v[p] for v in (lead_mask, recorded))) for p in pieces])
 
 
 @torch.inference_mode()

@@ -9,6 +9,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+SCORES = 2**20
+"""Largest number of scores per step of ``attention_by_products``, so that they stay in the cache of a CPU."""
+
 
 def sincos_position(length: int, width: int) -> Tensor:
     """Return the fixed sine-cosine position encoding (Vaswani et al. 2017): (length, width), width even."""
@@ -56,11 +59,21 @@ class Attention(nn.Module):
 
 
 def attention_by_products(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None) -> Tensor:
-    """Return the result of ``scaled_dot_product_attention``, computed with matrix products and a softmax in fp32."""
+    """Return the result of ``scaled_dot_product_attention``, computed with matrix products and a softmax.
+
+    A softmax of bf16 scores is computed in fp32 and rounded once. Conversions before and after it take as long as the products.
+    """
+    rows = max(1, SCORES // (q.shape[1] * q.shape[2] * k.shape[2]))
+    masks = (None,) * -(-len(q) // rows) if attn_mask is None else attn_mask.split(rows)
+    parts = [_attention(*part) for part in zip(q.split(rows), k.split(rows), v.split(rows), masks, strict=True)]
+    return torch.cat(parts)
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    if attn_mask is not None:
-        scores = scores.masked_fill(~attn_mask, float("-inf"))
-    return scores.softmax(dim=-1, dtype=torch.float32).to(v.dtype) @ v
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.softmax(dim=-1) @ v
 
 
 class Block(nn.Module):

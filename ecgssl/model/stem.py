@@ -86,12 +86,14 @@ class Stem(nn.Module):
         return torch.cat([self._shares(part) for part in x.split(CHUNK)])
 
     def _shares(self, x: Tensor) -> Tensor:
-        slope, start = self.filters / SOFTNESS, 0.5 - self.thresholds / SOFTNESS
+        # the values of all filters outside the longest support are 0
+        start, stop = support(max(DILATIONS), self.patch)
+        slope, offset = self.filters[:, start:stop] / SOFTNESS, 0.5 - self.thresholds / SOFTNESS
         total: Tensor | None = None
         for windows in self._windows(x, self.share_offsets):
             # one offset at a time, because all responses of a batch take several GB
-            above = F.linear(windows, slope, start).clamp(0, 1)
-            total = above if total is None else total + above
+            above = F.linear(windows[..., start:stop], slope, offset).clamp_(0, 1)
+            total = above if total is None else total.add_(above)
         assert total is not None
         return total / self.share_offsets
 
@@ -119,9 +121,15 @@ def random_filters(count: int, patch: int) -> Tensor:
     """Return filters (count, P) with mean 0 and norm 1, each with ``TAPS`` random values of equal length, in the centre."""
     filters = torch.zeros(count, patch)
     for number in range(count):
-        length = min(DILATIONS[number % len(DILATIONS)], max(patch // TAPS, 1))
+        start, stop = support(DILATIONS[number % len(DILATIONS)], patch)
         taps = torch.randn(min(TAPS, patch))
-        spread = (taps - taps.mean()).repeat_interleave(length)
-        start = (patch - len(spread)) // 2
-        filters[number, start : start + len(spread)] = spread
+        filters[number, start:stop] = (taps - taps.mean()).repeat_interleave((stop - start) // len(taps))
     return filters / filters.norm(dim=1, keepdim=True).clamp_min(1e-6)
+
+
+def support(dilation: int, patch: int) -> tuple[int, int]:
+    """Return the first sample, and the one after the last, of the filters with a dilation in a patch."""
+    taps = min(TAPS, patch)
+    length = taps * min(dilation, max(patch // TAPS, 1))
+    start = (patch - length) // 2
+    return start, start + length

@@ -14,8 +14,9 @@ import torch
 from short_store import shortened
 
 from ecgssl.config import AttentiveParams, FullParams, ModelParams
+from ecgssl.finetuning import full
 from ecgssl.finetuning.attentive import finetune_attentive
-from ecgssl.finetuning.full import finetune_full, predict_logits
+from ecgssl.finetuning.full import finetune_full, outputs_in_pieces, predict_logits
 from ecgssl.model.classifier import Classifier, start_attentive
 from ecgssl.model.encoder import Encoder
 from ecgssl.probes.selection import mean_r2, selection_score
@@ -154,6 +155,24 @@ def test_patience_ends_a_run_and_the_start_may_be_the_best(store, tmp_path):
     assert [row["epoch"] for row in result.history] == [0, 1, 2]
     assert result.best_epoch == 0
     assert digest(result.model) == digest(classifier(store, "multilabel"))
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_pieces_have_the_gradient_of_the_whole_batch(store, monkeypatch, given):
+    monkeypatch.setattr(full, "PIECE", 3)
+    torch.manual_seed(0)
+    x = torch.randn(8, len(store.spec.leads), store.spec.samples)
+    leads = torch.rand(8, len(store.spec.leads)) < 0.7 if given else None
+    recorded = torch.full((8,), store.spec.samples - 60) if given else None
+    found = []
+    for outputs in (lambda m: outputs_in_pieces(m, x, leads, recorded), lambda m: m(x, leads, recorded)):
+        model = classifier(store, "multilabel").train()
+        y = outputs(model)
+        (y.square().mean() + y[0, 0]).backward()
+        found.append([y.detach(), *(p.grad for p in model.parameters() if p.grad is not None)])
+    assert len(found[0]) > 10
+    for pieces, whole in zip(*found, strict=True):
+        torch.testing.assert_close(pieces, whole, atol=1e-5, rtol=1e-4)
 
 
 def test_a_score_that_is_undefined_ends_the_run(store, tmp_path):

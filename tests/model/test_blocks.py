@@ -72,18 +72,28 @@ def test_a_block_that_drops_everything_is_the_identity():
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_products_are_the_fused_attention(masked):
-    """Compare output and gradient in fp32."""
+@pytest.mark.parametrize("scores", [1, 300, 2**20])
+def test_products_are_the_fused_attention(masked, scores, monkeypatch):
+    """Compare output and gradient in fp32, for steps of one, two and all five recordings."""
     torch.manual_seed(0)
-    mask = (torch.rand(2, 1, 1, 7) < 0.6).index_fill(3, torch.tensor([0]), True) if masked else None
-    inputs = [torch.randn(2, 3, 7, 4, requires_grad=True) for _ in range(3)]
-    weight = torch.randn(2, 3, 7, 4)
+    monkeypatch.setattr(blocks, "SCORES", scores)
+    mask = (torch.rand(5, 1, 1, 7) < 0.6).index_fill(3, torch.tensor([0]), True) if masked else None
+    inputs = [torch.randn(5, 3, 7, 4, requires_grad=True) for _ in range(3)]
+    weight = torch.randn(5, 3, 7, 4)
     found = []
     for attend in (attention_by_products, torch.nn.functional.scaled_dot_product_attention):
         y = attend(*inputs, attn_mask=mask)
         found.append([y, *torch.autograd.grad((y * weight).sum(), inputs)])
     for products, fused in zip(*found, strict=True):
         torch.testing.assert_close(products, fused, atol=1e-5, rtol=1e-5)
+
+
+def test_softmax_of_bf16_scores_is_rounded_once():
+    """Each weight is the nearest bf16 number to the softmax of the scores in float64, or its neighbour at a tie."""
+    scores = torch.randn(50, 97, generator=torch.Generator().manual_seed(0)).mul(3).bfloat16()
+    exact = scores.double().softmax(dim=-1)
+    error = (scores.softmax(dim=-1).double() - exact).abs() / exact
+    assert float(error.max()) < 2**-8
 
 
 def test_attention_in_bf16_is_the_same_in_training(monkeypatch):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecgssl.config import ModelParams, StemParams
 from ecgssl.model.encoder import Encoder
-from ecgssl.model.stem import SOFTNESS, Stem, random_filters
+from ecgssl.model.stem import DILATIONS, SOFTNESS, Stem, random_filters, support
 from ecgssl.signal.leads import LEADS
 
 PATCH, COLUMNS = 50, 10
@@ -72,6 +72,13 @@ def test_random_filters_have_mean_0_and_norm_1(patch):
     assert filters.shape == (40, patch)
     assert float(filters.mean(dim=1).abs().max()) < 1e-6
     torch.testing.assert_close(filters.norm(dim=1), torch.ones(40))
+
+
+@pytest.mark.parametrize("patch", [4, 12, 50, 100])
+def test_all_values_of_the_filters_are_in_the_longest_support(patch):
+    filters, (start, stop) = random_filters(40, patch), support(max(DILATIONS), patch)
+    assert filters[:, start:stop].count_nonzero() == filters.count_nonzero()
+    assert filters[:, [start, stop - 1]].any(dim=0).all(), "the support is larger than the filters"
 
 
 @torch.inference_mode()

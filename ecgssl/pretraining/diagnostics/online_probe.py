@@ -61,7 +61,8 @@ class EpochMonitor:
         self._names = list(probe.targets)
         missing = [name for name in probe.targets if name not in there]
         if missing:
-            raise InputError(_problem(f"'{name}' is not a target of the store ({list(there)})") for name in missing)
+            some = ", ".join(there[:10]) + (f" and {len(there) - 10} more" if len(there) > 10 else "")
+            raise InputError(_problem(f"'{name}' is not a target of the store, which has {some}") for name in missing)
         self._targets: NDArray[np.float64] = corpus.targets(probe.targets)
         labelled: NDArray[np.bool_] = np.asarray(~np.isnan(self._targets).all(axis=1), dtype=np.bool_)
         self._shown = self._some(corpus.rows("val"), _GEOMETRY)
