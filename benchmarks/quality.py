@@ -44,7 +44,8 @@ from ecgssl.signal.beats import beat_lead, high_frequency
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.lead_order import INDEPENDENT, second_moments
 from ecgssl.signal.leads import LEADS, arrange, measured
-from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw, r_peaks
+from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw
+from ecgssl.signal.r_peaks import r_peaks
 from ecgssl.signal.spec import SignalSpec
 
 SPEC, PARAMS = SignalSpec(), QualityParams()

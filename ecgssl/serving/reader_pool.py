@@ -23,7 +23,6 @@ from ecgssl.errors import Problem
 from ecgssl.io.recording import Recording
 from ecgssl.serving.read_upload import ReadJob, ReadResult, read_job
 from ecgssl.serving.request_limits import RequestError, RequestLimits
-from ecgssl.signal.quality import r_peaks
 from ecgssl.signal.spec import SignalSpec
 
 _POLL = 0.1
@@ -181,7 +180,6 @@ def _run_jobs(
     )
     with suppress(RequestError):
         read_job(ReadJob(silent, "contract"), folder, spec, quality, lsb, limits)
-    r_peaks(np.zeros(spec.samples, np.float32), spec.sampling_rate)
     _limit_memory(limits.memory)
     connection.send(None)
     with suppress(EOFError, OSError):

@@ -1,13 +1,12 @@
 """Quality checks of a recording: quality figures, findings, lead masks and rejection.
 
 ``assess_raw`` checks a recording before cleaning and returns the signal to clean. ``assess_cleaned`` checks voltages,
-noise, lead order and beats after cleaning. R-peaks are detected by neurokit2 (Makowski et al. 2021) in one lead that
-passed the other checks. If the detection fails, the finding is ``no_beats``.
+noise, lead order and beats after cleaning. R-peaks are detected (``ecgssl.signal.r_peaks``) in one lead that passed the
+other checks. If there are none, the finding is ``no_beats``.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from ecgssl.signal.findings import Finding
 from ecgssl.signal.lead_order import difference, lead_order, second_moments
 from ecgssl.signal.leads import LIMB_LEADS, limb_residual
 from ecgssl.signal.quality_params import QualityParams
+from ecgssl.signal.r_peaks import r_peaks
 from ecgssl.signal.raw_figures import bridge, raw_figures
 from ecgssl.signal.reasons import ReasonCode
 from ecgssl.signal.spec import SignalSpec
@@ -217,33 +217,6 @@ def _beats(
     if match < params.template_match:
         findings.append(Finding("noisy", lead, match))
     return figures | {"heart_rate": rate, "template_match": match}, findings
-
-
-def r_peaks(lead: NDArray[np.float32], sampling_rate: float) -> NDArray[np.intp]:
-    """Return the R-peaks of a cleaned lead, detected by neurokit2.
-
-    The cleaning step of neurokit2 is omitted, because the detector needs only a high-pass filter at 0.5 Hz, which
-    ``ecgssl.signal.cleaning`` applies. On real recordings, the peaks agree with those of the full neurokit2 pipeline at
-    500 Hz.
-
-    Args:
-        lead: (samples,) cleaned signal of one lead in mV.
-        sampling_rate: sampling rate in Hz.
-
-    Returns:
-        Sample indices of the R-peaks; empty if there are none or neurokit2 raises an error.
-    """
-    import neurokit2
-
-    try:
-        with warnings.catch_warnings():
-            # neurokit2 averages an empty slice if no QRS complex is detected
-            warnings.simplefilter("ignore")
-            found = neurokit2.ecg_findpeaks(lead, sampling_rate=sampling_rate, method="neurokit")["ECG_R_Peaks"]
-    # neurokit2 raises IndexError, ValueError or ZeroDivisionError for unusual input
-    except Exception:
-        found = ()
-    return np.asarray(found, dtype=np.intp)
 
 
 def neurokit_clean(signal: NDArray[np.float32], sampling_rate: float, method: str) -> NDArray[np.float32]:

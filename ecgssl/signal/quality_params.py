@@ -43,7 +43,8 @@ class QualityParams(Section):
         limb_swap: largest accepted evidence for exchanged limb electrodes (``ecgssl.signal.lead_order``); exceeded in
             0.2 % of real recordings, some of which have an extreme heart axis.
         chest_swap: largest accepted evidence for exchanged chest electrodes; exceeded in 0.6 % of real recordings.
-        beats: detector of R-peaks: ``neurokit2``, or ``none`` to skip the checks of heart rate and template match.
+        beats: detector of R-peaks: ``neurokit2`` for the default detector of neurokit2 (``ecgssl.signal.r_peaks``), or ``none``
+            to skip the checks of heart rate and template match.
         heart_rate: (low, high) accepted range of the heart rate in beats per minute.
         template_match: smallest accepted mean correlation of each beat with the average of the other beats.
         min_leads: smallest number of usable leads; recordings with fewer leads are rejected.

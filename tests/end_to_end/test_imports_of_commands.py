@@ -90,7 +90,10 @@ def test_commands_do_not_import_torch(tmp_path):
     [
         # pandas and scipy are used by the first recording or table
         ("torch pandas pyarrow sklearn scipy.fft scipy.special matplotlib yaml", f"ecgssl.load({MODEL!r})"),
-        ("torch", f"ecgssl.load({MODEL!r}).predict(ecg, 250, ecgssl.LEADS)"),
+        (
+            "torch pandas neurokit2 sklearn scipy.stats matplotlib",
+            f"ecgssl.load({MODEL!r}).predict(ecg, 250, ecgssl.LEADS)",
+        ),
         ("torch onnxruntime pandas scipy.fft", "ecgssl.SignalSpec()"),
     ],
 )

@@ -46,7 +46,7 @@ def whole(small, tmp_path_factory):
 def processes():
     """Return a context whose processes start with all libraries loaded, so that a run takes less than a second."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_resume", "neurokit2", "wfdb"])
+    context.set_forkserver_preload(["test_resume", "scipy.fft", "wfdb"])
     return context
 
 

@@ -14,7 +14,7 @@ from ecgssl.signal.cleaning import clean
 from ecgssl.signal.clinical_features import FEATURES, NAMES, clinical_features
 from ecgssl.signal.leads import LEADS, LIMB_MATRIX
 from ecgssl.signal.qrs_detection import find_beats
-from ecgssl.signal.quality import r_peaks
+from ecgssl.signal.r_peaks import r_peaks
 from ecgssl.signal.rhythm_features import rhythm_features
 from ecgssl.signal.spec import SignalSpec
 
