@@ -3,7 +3,7 @@
 The script writes releases with the layout and the number of headers of ecg-arrhythmia (45,152) and of the PhysioNet/CinC
 Challenge 2021 (88,253), less one recording each, because the label counts of a complete release are compared with the
 published ones. Only the recordings of the first shard have a signal. Each set is loaded and preprocessed in a separate process
-until the first shard (256 recordings) is stored. Set ``TMPDIR`` to a file system in memory to exclude the disk.
+until the first shard (256 recordings) is stored, by one process. Set ``TMPDIR`` to a file system in memory to exclude the disk.
 
     OMP_NUM_THREADS=1 python benchmarks/many_headers.py [--profile] [--out benchmarks/results/many-headers.json]
 """
@@ -96,7 +96,8 @@ def measure(root: Path, name: str, out: Path) -> dict[str, float]:
     preprocessing.make_shard = first  # type: ignore[attr-defined]
     wall, cpu = time.perf_counter(), time.process_time()
     section = {"reader": name, "root": str(root)}
-    params = parse_params({"tasks": {"none": {"targets": ["none"]}}, "sets": {name: section}})
+    tasks = {"none": {"targets": ["none"]}}
+    params = parse_params({"tasks": tasks, "sets": {name: section}, "store": {"workers": 1}})
     cohort = load(params.one_set().data, root)
     seconds = {"load_seconds": time.perf_counter() - wall, "load_cpu_seconds": time.process_time() - cpu}
     try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,48 +18,67 @@ import time
 from pathlib import Path
 
 import numpy as np
+from preprocess_memory import held
+
+import ecgssl.scoring.files as scoring
+from ecgssl.scoring.files import PredictReport
+from ecgssl.scoring.preprocess import PreparedRecording
 
 
-def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
-    """Score ``count`` simulated recordings in this process, and return number of rows, peak memory (MiB) and time (s)."""
-    import ecgssl.scoring.files as scoring
-    from ecgssl.export.contract_module import ContractModule
-    from ecgssl.scoring.preprocess import PreparedRecording
+def score_simulated(bundle: Path, count: int, suffix: str, out: Path | None = None) -> PredictReport:
+    """Score ``count`` simulated recordings in this process, and write the table to ``out`` or to a temporary file."""
 
     def prepared(items, spec, *_):  # type: ignore[no-untyped-def]
         digital = np.ones((1, len(spec.leads), spec.samples), dtype=np.int16)
         mask = np.ones((1, len(spec.leads)), dtype=bool)
-        row = {"status": "ok", "flags": "", "leads": " ".join(spec.leads), "heart_rate": 60.0, "windows": 1}
+        row = {"status": "ok", "flags": "", "leads": " ".join(spec.leads), "windows": 1, "sampling_rate": 500.0}
+        row |= {"duration": 10.0, "recorded_seconds": 10.0, "reasons": ""}
         recorded = np.full(1, spec.samples)
+        rates = noise.normal(70, 15, len(items)).round(1)
         return [
-            PreparedRecording(digital.copy(), mask, recorded, {"record_id": item.record_id, **row}) for item in items
+            PreparedRecording(
+                digital.copy(), mask, recorded, {"record_id": item.record_id, "heart_rate": float(rate), **row}
+            )
+            for item, rate in zip(items, rates, strict=True)
         ]
-
-    def outputs(self, ecg, lead_mask, recorded):  # type: ignore[no-untyped-def]
-        width = {"embedding": 96}
-        names = len(self.model.targets)
-        return {name: noise.normal(size=(len(ecg), width.get(name, names))).astype(np.float32) for name in self.outputs}
 
     noise = np.random.default_rng(0)
     # replace the model outputs after loading, because loading verifies the bundle with the real model
-    real = scoring.load_bundle
+    real, real_files = scoring.load_bundle, scoring.prepare_files
 
-    def load(path):  # type: ignore[no-untyped-def]
-        loaded = real(path)
-        ContractModule.run = outputs  # type: ignore[method-assign]
-        return loaded
+    def loaded(path, **options):  # type: ignore[no-untyped-def]
+        found = real(path, **options)
+        widths = {"logits": len(found.targets), "embedding": found.embed_dim}
 
-    scoring.load_bundle, scoring.prepare_files = load, prepared
-    with tempfile.TemporaryDirectory() as folder:
-        manifest = Path(folder, "manifest.csv")
-        with manifest.open("w") as file:
-            file.write("record_id,path\n")
-            file.writelines(f"recording-{i:07d},ward/{i % 100:02d}/recording-{i:07d}.hea\n" for i in range(count))
-        start = time.perf_counter()
-        report = scoring.predict(bundle, [manifest], Path(folder, f"scores{suffix}"), show_progress=False)
-        seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"rows": report.counted, "peak_mib": round(peak, 1), "seconds": round(seconds, 1)}
+        def outputs(ecg, lead_mask, recorded):  # type: ignore[no-untyped-def]
+            shapes = {name: (len(ecg), widths[name]) for name in found.graph.outputs}
+            return {name: noise.normal(-2, 1.5, size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+        found.graph.run = outputs
+        return found
+
+    scoring.load_bundle, scoring.prepare_files = loaded, prepared
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            manifest = Path(folder, "manifest.csv")
+            with manifest.open("w") as file:
+                file.write("record_id,path\n")
+                # one of the files must exist
+                Path(folder, "ward/00").mkdir(parents=True)
+                Path(folder, "ward/00/recording-0000000.hea").touch()
+                file.writelines(f"recording-{i:07d},ward/{i % 100:02d}/recording-{i:07d}.hea\n" for i in range(count))
+            target = out or Path(folder, f"scores{suffix}")
+            return scoring.predict(bundle, [manifest], target, show_progress=False)
+    finally:
+        scoring.load_bundle, scoring.prepare_files = real, real_files
+
+
+def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
+    """Score simulated recordings in this process, and return number of rows, peak memory (MiB) and time (s)."""
+    start = time.perf_counter()
+    report = score_simulated(bundle, count, suffix)
+    seconds = time.perf_counter() - start
+    return {"rows": report.counted, "peak_mib": round(held()["rss"], 1), "seconds": round(seconds, 1)}
 
 
 def main() -> None:
