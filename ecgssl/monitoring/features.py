@@ -88,6 +88,24 @@ def features(table: pd.DataFrame, leads: Sequence[str], duration: float | None =
     return Features(len(scored), shares, categories, numbers, len(table), _rejected(table[status != "ok"]))
 
 
+def joined(parts: Sequence[Features]) -> Features:
+    """Return the features of all recordings of several parts of a batch. At least one part is needed."""
+
+    def arrays(kind: str) -> dict[str, NDArray[Any]]:
+        names = dict.fromkeys(name for part in parts for name in getattr(part, kind))
+        return {
+            name: np.concatenate([own[name] for own in (getattr(p, kind) for p in parts) if name in own])
+            for name in names
+        }
+
+    rejected: dict[str, int] = {}
+    for part in parts:
+        for code, count in part.rejected.items():
+            rejected[code] = rejected.get(code, 0) + count
+    recordings, tried = (sum(getattr(part, name) for part in parts) for name in ("recordings", "tried"))
+    return Features(recordings, arrays("shares"), arrays("categories"), arrays("numbers"), tried, rejected)
+
+
 def embeddings(table: pd.DataFrame) -> NDArray[np.float64]:
     """Return the embeddings (n, E) of the scored recordings in a score file; E is 0 without columns of embeddings."""
     names = sorted(column for column in map(str, table) if column.startswith("emb_"))

@@ -78,13 +78,13 @@ def test_commands_refuse_pipes_and_devices(name: str, tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_score_files_are_refused_together(suffix: str, tmp_path: Path) -> None:
-    from ecgssl.monitoring.monitor import _read
+    from ecgssl.monitoring.read_scores import read_batch
 
     pipes = [tmp_path / f"{number}{suffix}" for number in range(2)]
     for pipe in pipes:
         os.mkfifo(pipe)
     with pytest.raises(InputError) as caught:
-        _read(pipes, "digest")
+        read_batch(pipes, "digest", ["I"], 10.0)
     assert [(p.where, p.field) for p in caught.value.problems] == [(str(pipe), "file") for pipe in pipes]
 
 
