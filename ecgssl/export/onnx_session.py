@@ -32,6 +32,8 @@ def open_session(content: bytes, where: str, weights: Mapping[str, NDArray[np.fl
     # disable the log of onnxruntime, because errors are also raised as exceptions
     options.log_severity_level = 4
     options.intra_op_num_threads = thread_count()
+    # threads that wait for work do not spin, because they would take the cores from the processes that read recordings
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in (weights or {}).items()}
     if values:
         options.add_external_initializers(list(values), list(values.values()))
