@@ -41,7 +41,7 @@ from ecgssl.training.optim import parameter_count
 from ecgssl.training.origin import named_sets, started_from
 
 MOST_BYTES = 15_000_000
-"""Largest size of all shipped models together; they are kept in git and in the wheel."""
+"""Largest size of the weights and graphs of all shipped models together; they are kept in git and in the wheel."""
 _SETTINGS = ("seed", "signal", "quality", "model", "fda", "stdm", "objective", "pretrain", "finetune")
 _OWN_KEYS = {"ecgssl", "kind", "targets", "task_kind", "queries", "crops", "model"}
 
@@ -60,7 +60,7 @@ def ship_model(name: str, plan: Plan, params: Params, folder: Path = FOLDER) -> 
 
     Raises:
         InputError: the plan does not fit the run, a licence does not permit sharing, rounding changes the embeddings too
-            much, the models are larger than ``MOST_BYTES`` in total, or the bundle fails a check.
+            much, weights and graphs of all models exceed ``MOST_BYTES``, or the bundle fails a check.
         ContractMismatch: store and model have different preprocessing settings.
     """
     source = Path(plan.model)
@@ -139,13 +139,13 @@ def require_space(folder: Path, name: str, others: Path) -> None:
         others: folder of all shipped models.
 
     Raises:
-        InputError: the models have more than ``MOST_BYTES`` bytes in total.
+        InputError: weights and graphs of the models have more than ``MOST_BYTES`` bytes in total.
     """
     sizes = {path.parent.name: _size(path.parent) for path in sorted(others.glob(f"[!.]*/{CARD}"))}
     sizes |= {name: _size(folder)}
     if sum(sizes.values()) > MOST_BYTES:
         listed = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
-        what = f"have {sum(sizes.values()):,} bytes in total, more than {MOST_BYTES:,} ({listed})"
+        what = f"have weights and graphs of {sum(sizes.values()):,} bytes in total, more than {MOST_BYTES:,} ({listed})"
         raise InputError(Problem(str(others), "shipped models", what, "Ship a smaller model or fewer models"))
 
 
@@ -221,4 +221,5 @@ def _signals(validation: ValidationRecordings) -> NDArray[np.float32]:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    """Return the bytes of weights and graphs of a model."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.name == WEIGHTS or path.suffix == ".onnx")

@@ -130,4 +130,8 @@ def test_every_shipped_model_is_complete_and_small():
     assert [model.card.name for model in models] == list(shipped_names())
     for model in models:
         assert model.checksum == verify_sums(model.path)
-    assert sum(model.size for model in models) <= 15e6
+    weights = [
+        path for model in models for pattern in ("model.safetensors", "*.onnx") for path in model.path.glob(pattern)
+    ]
+    assert len(weights) == 2 * len(models)
+    assert sum(path.stat().st_size for path in weights) <= 15e6
