@@ -135,9 +135,18 @@ def prepare_predict(count: int, folder: Path) -> Prepared:
 
 
 def prepare_monitor(count: int, folder: Path) -> Prepared:
-    """Compare a score file (CSV) of a classifier with five labels with the reference statistics of its bundle."""
-    score_simulated(model_folder(CLASSIFIER, "bundle"), count, ".csv", folder / "scores.csv")
-    return lambda: {"tried": monitor(CLASSIFIER, [folder / "scores.csv"], folder / "drift.html")["batch"]["tried"]}
+    """Compare a score file (CSV) of a classifier with five labels with the reference statistics of its bundle.
+
+    A large file repeats the rows of 10,000 recordings.
+    """
+    scores, few = folder / "scores.csv", min(count, 10_000)
+    score_simulated(model_folder(CLASSIFIER, "bundle"), few, ".csv", scores)
+    header, *rows = scores.read_text().splitlines(keepends=True)
+    with scores.open("w") as file:
+        file.write(header)
+        for _ in range(count // few):
+            file.writelines(rows)
+    return lambda: {"tried": monitor(CLASSIFIER, [scores], folder / "drift.html")["batch"]["tried"]}
 
 
 def _params() -> Params:
