@@ -24,8 +24,8 @@ from preprocess_memory import cpu_seconds, held
 from ecgssl.files import write_atomic
 
 SIZES = (1_000, 10_000, 100_000, 800_000)
-NOT_MEASURED = {("preprocess", 800_000)}
-"""Cells that would take longer than about six minutes of CPU time."""
+TOO_LONG = {("preprocess", 800_000)}
+"""Cells that are not measured, because they would take much longer than six minutes of CPU time."""
 RESULTS = Path(__file__).parent / "results" / "growth.json"
 
 
@@ -68,7 +68,7 @@ def main() -> None:
     for stage in given.stages:
         cells = results["cells"].setdefault(stage, {})
         for count in given.sizes:
-            if str(count) in cells or (stage, count) in NOT_MEASURED:
+            if str(count) in cells or (stage, count) in TOO_LONG:
                 continue
             command = [sys.executable, __file__, "--here", "--stages", stage, "--sizes", str(count)]
             answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -76,7 +76,9 @@ def main() -> None:
             cells[str(count)] = json.loads(answer.splitlines()[-1]) | run
             results["run"] = described_run()
             results["exponents"] = {name: exponents(own) for name, own in results["cells"].items() if len(own) > 1}
-            results["not_measured"] = sorted(map(list, NOT_MEASURED))
+            results["not_measured"] = [
+                [name, size] for name in STAGES for size in SIZES if str(size) not in results["cells"].get(name, {})
+            ]
             write_atomic(given.out, json.dumps(results, indent=1) + "\n")
             print(stage, count, cells[str(count)], flush=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from growth import NOT_MEASURED, RESULTS, SIZES
+from growth import RESULTS, SIZES
 from matplotlib.figure import Figure
 
 from ecgssl.files import write_atomic
@@ -19,6 +19,7 @@ from ecgssl.signal.figure_file import png_bytes
 CHART = Path(__file__).parent.parent / "docs" / "growth.png"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A5195", "#A65628", "#444444", "#E69F00", "#56B4E9")
 MARKERS = "osD^v<>Ph"
+TIMES, MEMORIES = (0.01, 0.1, 1, 10, 100, 1000), (200, 400, 600, 1000, 2000, 4000, 8000, 16000)
 Cells = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -41,6 +42,10 @@ def draw(cells: Cells) -> Figure:
         axes.minorticks_off()
         axes.tick_params(labelsize=10)
         axes.grid(color="#DDDDDD", linewidth=0.7)
+    for axes, ticks in zip(panels, (TIMES, MEMORIES), strict=True):
+        low, high = axes.get_ylim()
+        shown = [tick for tick in ticks if low <= tick <= high]
+        axes.set_yticks(shown, [f"{tick:,g}" for tick in shown])
     panels[1].set_xlabel("recordings", fontsize=11)
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=10, frameon=False)
@@ -54,15 +59,15 @@ def table(cells: Cells, exponents: dict[str, dict[str, float]]) -> str:
         "|---|" + "--:|" * (len(SIZES) + 2),
     ]
     for stage, own in cells.items():
-        found = [_cell(own.get(str(size)), (stage, size) in NOT_MEASURED) for size in SIZES]
+        found = [_cell(own.get(str(size))) for size in SIZES]
         slopes = exponents.get(stage, {"all": np.nan, "last": np.nan})
         lines.append(f"| {stage} | {' | '.join(found)} | {slopes['all']:.2f} | {slopes['last']:.2f} |")
     return "\n".join(lines)
 
 
-def _cell(found: dict[str, Any] | None, too_long: bool) -> str:
+def _cell(found: dict[str, Any] | None) -> str:
     if found is None:
-        return "not measured" if too_long else "missing"
+        return "not measured"
     seconds = found["cpu_seconds"]
     return f"{seconds:.{0 if seconds >= 10 else 1 if seconds >= 1 else 2}f} s, {found['peak_mb']:,} MB"
 
