@@ -237,7 +237,7 @@ def _steps(
         detail = f"duration: {recording.duration:g} s, shorter than the required {least:g} s ({setting})"
         raise Rejected(stage, "too_short", detail, field="duration")
     try:
-        raw, present = arrange(recording.signal, recording.leads, spec.leads)
+        raw, present = arrange(recording.signal, recording.leads, spec.leads, copy=False)
         there = measured(recording.leads, spec.leads)
         quality, usable = assess_raw(raw, recording.sampling_rate, present, there, params, spec)
         check_quality(quality, QUALITY_STAGES[0], params, examination)
@@ -278,7 +278,8 @@ def row_of(
     Raises:
         Rejected: samples are outside the range of int16, and the policy for large amplitudes is not ``flag``.
     """
-    clipped = _quantise(np.where(quality.lead_mask[:, None], cleaned, np.float32(0.0)), lsb, out)
+    usable = quality.lead_mask
+    clipped = _quantise(cleaned if usable.all() else np.where(usable[:, None], cleaned, np.float32(0.0)), lsb, out)
     reasons = (*quality.reasons, *recording.meta.get("flags", ()))
     if clipped and "amplitude" not in reasons:
         # the amplitude limit exceeds the int16 range here, so treat clipped samples like implausible amplitudes
@@ -290,11 +291,11 @@ def row_of(
         "source_rate": recording.sampling_rate,
         "recorded": cleaned.shape[1],
         "window": window,
-        "lead_mask": int(np.sum(quality.lead_mask.astype(np.int64) << np.arange(len(spec.leads)))),
+        "lead_mask": int.from_bytes(np.packbits(usable, bitorder="little").tobytes(), "little"),
         "reasons": ";".join(reasons),
         "findings": findings_to_cell(quality.findings),
         "clipped": clipped,
-        "waveform_hash": waveform_hash(whole, quality.lead_mask, spec.sampling_rate, spec.leads),
+        "waveform_hash": waveform_hash(whole, usable, spec.sampling_rate, spec.leads),
     } | quality_figures(quality)
 
 
@@ -337,9 +338,13 @@ def _quantise(signal: NDArray[np.float32], lsb: float, out: NDArray[np.int16]) -
 
     Samples of ``out`` after the end of the signal become 0.
     """
-    steps = np.rint(signal / np.float32(lsb))
-    clipped = int(np.count_nonzero(np.abs(steps) > _LARGEST))
-    np.clip(steps, -_LARGEST, _LARGEST, out=steps)
+    steps = signal / np.float32(lsb)
+    np.rint(steps, out=steps)
+    clipped = 0
+    # most recordings have no values outside the range, and two reductions are faster than clipping
+    if not (steps.max(initial=0) <= _LARGEST and steps.min(initial=0) >= -_LARGEST):
+        clipped = int(np.count_nonzero(np.abs(steps) > _LARGEST))
+        np.clip(steps, -_LARGEST, _LARGEST, out=steps)
     out[:, : steps.shape[1]] = steps
     out[:, steps.shape[1] :] = 0
     return clipped

@@ -34,7 +34,9 @@ def high_frequency(cleaned: NDArray[np.float32], sampling_rate: float) -> tuple[
         median; 0 if the median is 0. Both are 0 if the signal is shorter than one segment.
     """
     lag = max(1, round(_LAG * sampling_rate))
-    steps = cleaned[:, 2 * lag :] - 2.0 * cleaned[:, lag:-lag] + cleaned[:, : -2 * lag]
+    steps = 2.0 * cleaned[:, lag:-lag]
+    np.subtract(cleaned[:, 2 * lag :], steps, out=steps)
+    steps += cleaned[:, : -2 * lag]
     length = max(1, round(_PIECE * sampling_rate))
     leads, count = cleaned.shape[0], steps.shape[1] // length
     if count == 0:

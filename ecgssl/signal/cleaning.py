@@ -143,7 +143,11 @@ def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -
     signal = np.asarray(signal)
     if signal.ndim != 2 or signal.shape[1] == 0:
         raise ValueError(f"signal of shape {signal.shape} is not (leads, samples)")
-    if not np.isfinite(signal).all():
+    # the band-pass removes the offset; subtracting it before filtering preserves float32 precision
+    with np.errstate(over="ignore", invalid="ignore"):
+        offset = signal.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    # if the offsets are finite, all samples are finite
+    if not np.isfinite(offset).all() and not np.isfinite(signal).all():
         raise ValueError("signal contains NaN or infinity; run the quality checks first")
     method: CleanSpec | None = spec.clean
     if spec.clean.method != "fir":
@@ -152,10 +156,8 @@ def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -
         signal = neurokit_clean(signal, sampling_rate, spec.clean.method)
         if sampling_rate == spec.sampling_rate:
             return signal
-        method = None
+        method, offset = None, signal.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     plan = _plan(float(sampling_rate), spec.sampling_rate, method, spec.clean.support, signal.shape[1])
-    # the band-pass removes the offset; subtracting it before filtering preserves float32 precision
-    offset = signal.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     spectrum = scipy.fft.rfft(_continued(signal, offset, plan), axis=1, overwrite_x=True)[:, : plan.gain.size]
     cleaned = scipy.fft.irfft(spectrum * plan.gain, plan.length_out, axis=1, overwrite_x=True)[:, plan.kept]
     return cleaned + offset if method is None else np.ascontiguousarray(cleaned)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -100,16 +101,25 @@ def lead_order(moments: NDArray[np.float32], leads: Sequence[str]) -> LeadOrder:
         moments: (windows, leads, leads), result of ``second_moments``.
         leads: canonical name of each row; an empty string for rows that are not usable.
     """
-    if not set(INDEPENDENT) <= set(leads):
+    places = _places(tuple(leads))
+    if places is None:
         return LeadOrder(float("nan"), float("nan"), CHEST_PAIRS[0])
-    rows = [list(leads).index(lead) for lead in INDEPENDENT]
-    unusual = moments[:, rows][:, :, rows].reshape(len(moments), -1) @ _DISTANCES
+    unusual = np.take(moments.reshape(len(moments), -1), places, axis=1) @ _DISTANCES
     unusual = unusual[unusual[:, 0] > 0]
     if not len(unusual):
         return LeadOrder(float("nan"), float("nan"), CHEST_PAIRS[0])
     gains = np.sort(1.0 - unusual[:, 1:] / unusual[:, :1], axis=0)[len(unusual) // 2]
     limb, chest = gains[: len(_LIMB_EXCHANGES)], gains[len(_LIMB_EXCHANGES) :]
     return LeadOrder(float(limb.max()), float(chest.max()), CHEST_PAIRS[int(chest.argmax())])
+
+
+@lru_cache(maxsize=512)
+def _places(leads: tuple[str, ...]) -> NDArray[np.intp] | None:
+    """Return the indices (64,) of the moments of ``INDEPENDENT`` in flattened moments; ``None`` if a lead is missing."""
+    if not set(INDEPENDENT) <= set(leads):
+        return None
+    rows = np.array([leads.index(lead) for lead in INDEPENDENT])
+    return np.asarray((rows[:, None] * len(leads) + rows).reshape(-1), dtype=np.intp)
 
 
 def difference(moments: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.float64]:
@@ -125,17 +135,25 @@ def difference(moments: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np
         (leads,) root mean square of the difference divided by the larger root mean square of the two leads; NaN if
         there is no lead to compare with.
     """
-    total = moments.mean(axis=0, dtype=np.float64)
+    total = np.add.reduce(moments, axis=0, dtype=np.float64) / len(moments)
     power = total.diagonal()
     larger = np.maximum(power[:, None], power)
     apart = power[:, None] + power - 2.0 * total
+    compared = _comparable(tuple(leads)) & (larger > 0)
+    relative = np.divide(apart, larger, where=compared, out=np.full_like(apart, np.inf))
+    # the root is monotonic, so it is computed for the smallest difference only
+    smallest = np.sqrt(np.maximum(relative.min(axis=1), 0))
+    return np.where(np.isfinite(smallest), smallest, np.nan)
+
+
+@lru_cache(maxsize=512)
+def _comparable(leads: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return a (leads, leads) mask of the pairs of leads that are compared."""
     limb = np.array([lead in LIMB_LEADS for lead in leads])
     named = np.array([bool(lead) for lead in leads])
-    compared = named[:, None] & named & ~(limb[:, None] & limb) & (larger > 0)
+    compared = named[:, None] & named & ~(limb[:, None] & limb)
     np.fill_diagonal(compared, False)
-    relative = np.sqrt(np.clip(np.divide(apart, larger, where=compared, out=np.full_like(apart, np.inf)), 0, None))
-    smallest = relative.min(axis=1)
-    return np.where(np.isfinite(smallest), smallest, np.nan)
+    return compared
 
 
 def _distances() -> NDArray[np.float32]:

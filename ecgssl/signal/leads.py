@@ -149,7 +149,7 @@ def lead_spellings() -> dict[str, str]:
 
 
 def arrange(
-    signal: NDArray[np.float32], names: Sequence[str], leads: Sequence[str] = LEADS
+    signal: NDArray[np.float32], names: Sequence[str], leads: Sequence[str] = LEADS, *, copy: bool = True
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return the rows of a recording in the order of ``leads``. Absent limb leads are derived if two are present.
 
@@ -157,6 +157,7 @@ def arrange(
         signal: (rows, samples) in mV, unfiltered.
         names: name of each row in the file; unknown names are ignored. Rows named -aVR are inverted.
         leads: canonical names of the returned rows.
+        copy: false to return ``signal`` itself if its rows are already ``leads``; the caller must not change it then.
 
     Returns:
         (len(leads), samples) float32 and a (len(leads),) bool mask of the recorded and derived leads. All other
@@ -165,6 +166,10 @@ def arrange(
     Raises:
         ValueError: a lead occurs more than once in ``names``, or ``names`` and ``signal`` differ in length.
     """
+    stored = _stored_rows(tuple(names), tuple(leads)) if len(names) == len(signal) else None
+    if stored is not None and signal.dtype == np.float32:
+        there = np.ones(len(leads), dtype=bool)
+        return (signal if not copy and stored == [*range(len(signal))] else signal[stored]), there
     rows: dict[str, NDArray[np.float32]] = {}
     for named, row in zip(identify_leads(names), signal, strict=True):
         if named is None:
@@ -189,6 +194,16 @@ def arrange(
             out[i] = rows[lead]
             mask[i] = True
     return out, mask
+
+
+@lru_cache(maxsize=512)
+def _stored_rows(names: tuple[str, ...], leads: tuple[str, ...]) -> list[int] | None:
+    """Return the row of each lead; ``None`` if a lead is absent or inverted, or any lead occurs more than once."""
+    found = [named for named in identify_leads(names) if named is not None]
+    if len({named.lead for named in found}) < len(found):
+        return None
+    row = {named.lead: i for i, named in enumerate(identify_leads(names)) if named is not None and named.sign > 0}
+    return [row[lead] for lead in leads] if all(lead in row for lead in leads) else None
 
 
 def measured(names: Sequence[str], leads: Sequence[str] = LEADS) -> NDArray[np.bool_]:
@@ -217,16 +232,31 @@ def limb_residual(signal: NDArray[np.float32], leads: Sequence[str] = LEADS) -> 
         in place of aVR (Cabrera format) increase it. NaN if ``leads`` contains fewer than three limb leads, if a limb
         lead contains NaN, or if all are constant.
     """
-    order = tuple(lead for lead in LIMB_LEADS if lead in leads)
+    order, rows = _limb_rows(tuple(leads))
+    limb = signal[rows]
+    return centred_residual(limb - limb.mean(axis=1, keepdims=True), order)
+
+
+def centred_residual(centred: NDArray[np.float32], leads: Sequence[str]) -> float:
+    """Return ``limb_residual`` of a signal from which the mean of each lead has been subtracted."""
+    order, rows = _limb_rows(tuple(leads))
     if len(order) < 3:
         return float("nan")
-    limb = signal[[list(leads).index(lead) for lead in order]]
-    limb = limb - limb.mean(axis=1, keepdims=True)
+    limb = centred[rows]
     power = float(np.einsum("ij,ij->", limb, limb))
     if not power > 0:
         return float("nan")
     outside = _unlawful(order).astype(limb.dtype) @ limb
     return float(np.sqrt(np.einsum("ij,ij->", outside, outside) / power))
+
+
+@lru_cache(maxsize=512)
+def _limb_rows(leads: tuple[str, ...]) -> tuple[tuple[str, ...], list[int] | slice]:
+    """Return the limb leads among the leads in canonical order, and their rows, as a slice if they are consecutive."""
+    order = tuple(lead for lead in LIMB_LEADS if lead in leads)
+    rows = [leads.index(lead) for lead in order]
+    consecutive = rows and rows == [*range(rows[0], rows[0] + len(rows))]
+    return order, slice(rows[0], rows[0] + len(rows)) if consecutive else rows
 
 
 @lru_cache

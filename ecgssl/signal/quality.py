@@ -7,7 +7,7 @@ other checks. If there are none, the finding is ``no_beats``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ecgssl.signal.beats import beat_lead, high_frequency, template_match
 from ecgssl.signal.findings import Finding
 from ecgssl.signal.lead_order import difference, lead_order, second_moments
-from ecgssl.signal.leads import LIMB_LEADS, limb_residual
+from ecgssl.signal.leads import LIMB_LEADS, centred_residual
 from ecgssl.signal.quality_params import QualityParams
 from ecgssl.signal.r_peaks import r_peaks
 from ecgssl.signal.raw_figures import bridge, raw_figures
@@ -79,11 +79,16 @@ def assess_raw(
         to ``params.nan_fraction`` are interpolated linearly and reported as finding ``nan``.
     """
     present = np.asarray(lead_mask, dtype=bool)
-    finite = np.isfinite(raw)
-    signal = bridge(raw, finite)
     kept, reach = part or kept_part(raw.shape[1], sampling_rate, spec)
-    found = raw_figures(signal[:, kept], sampling_rate)
-    gaps = 1.0 - finite[:, reach].mean(axis=1) if signal is not raw else np.zeros(len(raw))
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = raw[:, kept].mean(axis=1, keepdims=True)
+    signal, gaps = raw, np.zeros(len(raw))
+    # if the means of the whole recording are finite, all samples are finite
+    if kept != slice(0, raw.shape[1]) or not np.isfinite(means).all():
+        finite = np.isfinite(raw)
+        signal = bridge(raw, finite)
+        gaps = 1.0 - finite[:, reach].mean(axis=1) if signal is not raw else gaps
+    found = raw_figures(signal[:, kept], sampling_rate, means if signal is raw else None)
     silence = np.where(found.deviation > params.flat_sd, found.silence, (kept.stop - kept.start) / sampling_rate)
 
     sources = [i for i, lead in enumerate(spec.leads) if lead in LIMB_LEADS and measured[i]][:2]
@@ -102,6 +107,8 @@ def assess_raw(
     findings: list[Finding] = []
     usable = present
     for code, (past, values) in lead_figures.items():
+        if not past.any():
+            continue
         if code in ("nan", "flat", "railed"):
             # a derived lead has the faults of the two leads from which it is computed
             past[derived] |= bool(past[sources].any())
@@ -109,7 +116,7 @@ def assess_raw(
         usable = usable & ~past if params.policy[code] == "mask" else usable
 
     sound = present & measured & ~gappy & ~flat
-    residual = limb_residual(signal[:, kept], _named(sound, spec))
+    residual = centred_residual(found.centred, _named(sound, spec))
     if residual > params.limb_residual:
         findings.append(Finding("limb_law", None, residual))
     # flat leads are not used to detect a wrong unit, unless all leads are flat
@@ -119,18 +126,20 @@ def assess_raw(
     if not params.span[0] <= span <= params.span[1] and spans.size:
         findings.append(Finding("unit_suspect", None, span))
     refused = _refused(findings, params)
-    bridged = present & (gaps > 0) & ~gappy
-    findings += [Finding("nan", spec.leads[i], float(gaps[i])) for i in bridged.nonzero()[0]]
+    if signal is not raw:
+        bridged = present & (gaps > 0) & ~gappy
+        findings += [Finding("nan", spec.leads[i], float(gaps[i])) for i in bridged.nonzero()[0]]
 
+    worst = _worst(present, gaps, found.silence, railed, -found.deviation, found.wander, found.mains)
     figures = {
-        "leads": float(usable.sum()),
-        "nan_fraction": _worst(gaps[present]),
-        "flat_seconds": _worst(found.silence[present]),
-        "railed_fraction": _worst(railed[present]),
-        "lowest_sd": -_worst(-found.deviation[present]),
+        "leads": float(np.count_nonzero(usable)),
+        "nan_fraction": worst[0],
+        "flat_seconds": worst[1],
+        "railed_fraction": worst[2],
+        "lowest_sd": -worst[3],
         "span": span,
-        "wander": _worst(found.wander[present]),
-        "mains": _worst(found.mains[present]),
+        "wander": worst[4],
+        "mains": worst[5],
         "limb_residual": residual,
     }
     quality = Quality(figures, tuple(findings), usable, _verdict(refused, usable, params, spec))
@@ -153,42 +162,49 @@ def assess_cleaned(cleaned: NDArray[np.float32], quality: Quality, params: Quali
         Leads that are masked in this step must be set to zero before the recording is stored.
     """
     present = quality.lead_mask
-    sound = present & ~_concerned(quality.findings, ("flat", "nan"), spec)
+    sound = present & ~_concerned(quality.findings, ("flat", "nan"), spec) if quality.findings else present
     peak = np.abs(cleaned).max(axis=1)
     noise, sharpness = high_frequency(cleaned, spec.sampling_rate)
     names = _named(sound, spec)
     moments = second_moments(cleaned)
     apart = difference(moments, names)
     order = lead_order(moments, names)
-    paired = np.array([lead in order.chest_pair for lead in spec.leads])
     lead_figures: dict[ReasonCode, tuple[NDArray[np.bool_], NDArray[np.floating]]] = {
         "amplitude": (peak > params.amplitude, peak),
         "hf_noise": (noise > params.hf_noise, noise),
         "identical": (apart <= params.identical, apart),
-        "chest_swap": (paired & (order.chest_swap > params.chest_swap), np.full(len(paired), order.chest_swap)),
     }
+    if order.chest_swap > params.chest_swap:
+        paired = np.array([lead in order.chest_pair for lead in spec.leads])
+        lead_figures["chest_swap"] = (paired, np.full(len(paired), order.chest_swap))
     findings: list[Finding] = []
     usable = present
     for code, (past, values) in lead_figures.items():
+        if not past.any():
+            continue
         findings += [Finding(code, spec.leads[i], float(values[i])) for i in (past & present).nonzero()[0]]
         usable = usable & ~past if params.policy[code] == "mask" else usable
     if order.limb_swap > params.limb_swap:
         findings.append(Finding("limb_swap", None, order.limb_swap))
+    amplitude, loudest = _worst(present, peak, noise)
+    compared = apart[np.isfinite(apart)]
     figures = {
-        "amplitude": _worst(peak[present]),
-        "hf_noise": _worst(noise[present]),
-        "lead_difference": -_worst(-apart[np.isfinite(apart)]),
+        "amplitude": amplitude,
+        "hf_noise": loudest,
+        "lead_difference": float(compared.min()) if compared.size else float("nan"),
         "limb_swap": order.limb_swap,
         "chest_swap": order.chest_swap,
     }
-    passed = usable & sound & ~(peak > params.amplitude)
-    lead = beat_lead(spec.leads, passed, noise, sharpness, params.hf_noise)
-    beats, more = _beats(cleaned, lead, params, spec)
-    findings += more
+    beats = dict.fromkeys(("beats", "heart_rate", "template_match"), float("nan"))
+    if params.beats != "none":
+        passed = usable & sound & ~(peak > params.amplitude)
+        lead = beat_lead(spec.leads, passed, noise, sharpness, params.hf_noise)
+        found, more = _beats(cleaned, lead, params, spec)
+        beats |= found
+        findings += more
     refused = _refused(findings, params) | set(quality.rejected.split(";") if quality.rejected else ())
-    return replace(
-        quality,
-        figures={**quality.figures, **figures, **beats, "leads": float(usable.sum())},
+    return Quality(
+        figures={**quality.figures, **figures, **beats, "leads": float(np.count_nonzero(usable))},
         findings=quality.findings + tuple(findings),
         lead_mask=usable,
         rejected=_verdict(refused, usable, params, spec),
@@ -198,15 +214,12 @@ def assess_cleaned(cleaned: NDArray[np.float32], quality: Quality, params: Quali
 def _beats(
     cleaned: NDArray[np.float32], lead: str | None, params: QualityParams, spec: SignalSpec
 ) -> tuple[dict[str, float], list[Finding]]:
-    nothing = float("nan")
-    figures = {"beats": nothing, "heart_rate": nothing, "template_match": nothing}
-    if params.beats == "none":
-        return figures, []
+    """Return the figures of the beats in a lead, without undefined ones, and the findings."""
     if lead is None:
-        return figures | {"beats": 0.0}, [Finding("no_beats", None, 0.0)]
+        return {"beats": 0.0}, [Finding("no_beats", None, 0.0)]
     row = cleaned[spec.leads.index(lead)]
     peaks = r_peaks(row, spec.sampling_rate)
-    figures["beats"] = float(peaks.size)
+    figures = {"beats": float(peaks.size)}
     match = template_match(row, peaks, spec.sampling_rate)
     if np.isnan(match):
         return figures, [Finding("no_beats", lead, float(peaks.size))]
@@ -260,9 +273,11 @@ def _concerned(findings: tuple[Finding, ...], codes: tuple[str, ...], spec: Sign
     return np.array([lead in leads for lead in spec.leads])
 
 
-def _named(rows: NDArray[np.bool_], spec: SignalSpec) -> list[str]:
+def _named(rows: NDArray[np.bool_], spec: SignalSpec) -> tuple[str, ...]:
     """Return the lead names of the selected rows, with an empty string for the other rows."""
-    return [lead if counts else "" for lead, counts in zip(spec.leads, rows, strict=True)]
+    if rows.all():
+        return spec.leads
+    return tuple(lead if counts else "" for lead, counts in zip(spec.leads, rows, strict=True))
 
 
 def _median(values: NDArray[Any]) -> float:
@@ -273,8 +288,12 @@ def _median(values: NDArray[Any]) -> float:
     return float((ordered[values.size // 2] + ordered[-1 - values.size // 2]) / 2)
 
 
-def _worst(values: NDArray[np.floating]) -> float:
-    return float(values.max()) if values.size else float("nan")
+def _worst(present: NDArray[np.bool_], *figures: NDArray[np.floating]) -> list[float]:
+    """Return the largest value of each figure over the present leads; NaN if there are none."""
+    if not present.any():
+        return [float("nan")] * len(figures)
+    # one maximum over all figures takes a third of the time of one for each figure
+    return [float(value) for value in np.array(figures, dtype=np.float64)[:, present].max(axis=1)]
 
 
 def _refused(findings: list[Finding], params: QualityParams) -> set[str]:
@@ -283,7 +302,7 @@ def _refused(findings: list[Finding], params: QualityParams) -> set[str]:
 
 def _verdict(codes: set[str], usable: NDArray[np.bool_], params: QualityParams, spec: SignalSpec) -> str | None:
     refused = codes - {"min_leads", "missing_leads"}
-    if usable.sum() < min(params.min_leads, len(spec.leads)):
+    if np.count_nonzero(usable) < min(params.min_leads, len(spec.leads)):
         refused.add("min_leads")
     if spec.missing_leads == "reject" and not usable.all():
         refused.add("missing_leads")

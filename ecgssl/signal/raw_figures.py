@@ -19,13 +19,15 @@ MAINS = (50.0, 60.0)
 
 _SECOND, _SPAN = 5, 10
 _RUN = 3
+_BLOCK = 256
+"""Number of segments that are transposed together. Their samples stay in the cache of the processor."""
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class RawFigures:
-    """Quality figures before cleaning, each of shape (leads,).
+    """Quality figures before cleaning, each of shape (leads,), and the signal from which they are computed.
 
     Args:
         deviation: standard deviation in mV.
@@ -36,6 +38,7 @@ class RawFigures:
             2 s.
         mains: median amplitude over the segments in mV, at 50 or 60 Hz, whichever is larger; NaN if the sampling rate
             is too low for both.
+        centred: (leads, samples) signal in mV without the mean of each lead.
     """
 
     deviation: Array
@@ -44,6 +47,7 @@ class RawFigures:
     span: Array
     wander: Array
     mains: Array
+    centred: Array
 
 
 def bridge(raw: Array, finite: NDArray[np.bool_]) -> Array:
@@ -69,29 +73,34 @@ def bridge(raw: Array, finite: NDArray[np.bool_]) -> Array:
     return signal
 
 
-def raw_figures(signal: Array, sampling_rate: float) -> RawFigures:
+def raw_figures(signal: Array, sampling_rate: float, means: Array | None = None) -> RawFigures:
     """Return the quality figures of each lead before cleaning.
 
     Args:
         signal: (leads, samples) in mV, finite, with at least one sample.
         sampling_rate: sampling rate in Hz.
+        means: (leads, 1) mean of each lead in mV, if the caller has computed it with ``signal.mean``.
     """
     leads, samples = signal.shape
     # remove the electrode offset, which can be a thousand times the ECG, to preserve float32 precision
-    centred = signal - signal.mean(axis=1, keepdims=True)
+    centred = signal - (signal.mean(axis=1, keepdims=True) if means is None else means)
     width = min(max(1, round(PIECE * sampling_rate)), samples)
     count = samples // width
+    pieces = centred[:, : count * width].reshape(-1, width)
     # the transposed copy makes the computation three times as fast
-    across = np.ascontiguousarray(centred[:, : count * width].reshape(-1, width).T)
+    across = np.empty((width, len(pieces)), dtype=centred.dtype)
+    for start in range(0, len(pieces), _BLOCK):
+        across[:, start : start + _BLOCK] = pieces[start : start + _BLOCK].T
     highest, lowest = (extreme.reshape(leads, count) for extreme in (across.max(axis=0), across.min(axis=0)))
     projections = (_templates(width, sampling_rate) @ across).reshape(-1, leads, count)
     return RawFigures(
         deviation=np.sqrt(np.einsum("ij,ij->i", centred, centred) / samples),
         silence=_longest(highest - lowest <= STILL) * np.float32(width / sampling_rate),
-        railed=_railed(centred),
+        railed=_railed(centred, pieces.reshape(leads, count, width), highest, lowest),
         span=_span(highest, lowest),
         wander=_wander(projections[0]),
         mains=_mains(projections[1::2], projections[2::2]),
+        centred=centred,
     )
 
 
@@ -113,6 +122,8 @@ def _templates(width: int, sampling_rate: float) -> Array:
 
 
 def _longest(silent: NDArray[np.bool_]) -> Array:
+    if not silent.any():
+        return np.zeros(len(silent), dtype=np.float32)
     place = np.arange(silent.shape[1])
     last_loud = np.maximum.accumulate(np.where(silent, -1, place), axis=1)
     return np.max(place - last_loud, axis=1).astype(np.float32)
@@ -144,17 +155,49 @@ def _mains(sines: Array, cosines: Array) -> Array:
     return np.asarray(np.sqrt(typical.max(axis=0)), dtype=np.float32)
 
 
-def _railed(signal: Array) -> Array:
+def _railed(signal: Array, pieces: NDArray[np.float32], highest: Array, lowest: Array) -> Array:
+    """Return ``RawFigures.railed``. Only segments that contain an extreme value of their lead are searched.
+
+    Args:
+        signal: (leads, samples).
+        pieces: (leads, segments, samples per segment), the samples of ``signal`` in whole segments.
+        highest, lowest: (leads, segments) extreme values of each segment.
+    """
     leads, samples = signal.shape
+    rest = signal[:, pieces.shape[1] * pieces.shape[2] :]
     held = np.zeros(leads)
-    for extreme in (signal.max(axis=1, keepdims=True), signal.min(axis=1, keepdims=True)):
-        is_at = signal == extreme
+    for extreme, of_pieces in ((np.maximum, highest), (np.minimum, lowest)):
+        value = extreme.reduce(of_pieces, axis=1, keepdims=True)
+        if rest.size:
+            value = extreme(value, extreme.reduce(rest, axis=1, keepdims=True))
+        at = _places(pieces, of_pieces == value, rest, value, samples)
         # most recordings have no runs, and this check is faster than locating runs
-        if not (is_at[:, 2:] & is_at[:, 1:-1] & is_at[:, :-2]).any():
+        if not (at[_RUN - 1 :] - at[: 1 - _RUN] == _RUN - 1).any():
             continue
-        at = np.flatnonzero(is_at)
         lead = at // samples
         starts = np.flatnonzero(np.diff(at, prepend=-2) + samples * np.diff(lead, prepend=-1) != 1)
         lengths = np.diff(starts, append=at.size)
         held += np.bincount(lead[starts], np.where(lengths >= _RUN, lengths, 0), leads)
     return np.minimum(held / samples, 1.0).astype(np.float32)
+
+
+def _places(
+    pieces: NDArray[np.float32], searched: NDArray[np.bool_], rest: Array, value: Array, samples: int
+) -> NDArray[np.intp]:
+    """Return the sorted flat indices (lead times ``samples`` plus sample) of the samples that equal a value of their lead.
+
+    Args:
+        pieces: (leads, segments, samples per segment).
+        searched: (leads, segments) bool, true for the segments that contain the value.
+        rest: (leads, any) samples after the last segment.
+        value: (leads, 1) value of each lead.
+        samples: number of samples per lead.
+    """
+    width = pieces.shape[2]
+    lead, piece = searched.nonzero()
+    row, sample = (pieces[lead, piece] == value[lead]).nonzero()
+    at: NDArray[np.intp] = (lead * samples + piece * width)[row] + sample
+    if not rest.size:
+        return at
+    lead, sample = (rest == value).nonzero()
+    return np.sort(np.concatenate([at, lead * samples + (samples - rest.shape[1]) + sample]))

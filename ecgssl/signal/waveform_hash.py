@@ -65,7 +65,9 @@ def waveform_hash(
         Code in hex: version, number of grid points, one bit per lead of ``HASH_LEADS`` (1 if present and not 0), and ``POINTS``
         signs per lead, padded to ``LEAD_BYTES``.
     """
-    rows, there = arrange(signal[present], [name for name, row in zip(leads, present, strict=True) if row], HASH_LEADS)
+    if not present.all():
+        signal, leads = signal[present], [name for name, row in zip(leads, present, strict=True) if row]
+    rows, there = arrange(signal, leads, HASH_LEADS, copy=False)
     plan = _plan(float(sampling_rate), min(rows.shape[1], round(SECONDS * sampling_rate)))
     spectrum = scipy.fft.rfft(rows[:, : plan.taper.size] * plan.taper, plan.length, axis=1)[:, : plan.clock_gain.size]
     magnitude = np.abs(spectrum[:, plan.band])
@@ -75,7 +77,7 @@ def waveform_hash(
     signs = np.zeros((len(HASH_LEADS), LEAD_BYTES * 8), dtype=bool)
     np.greater(turned.real @ plan.cosine, turned.imag @ plan.sine, out=signs[:, : plan.points])
     signs &= there[:, None]
-    return bytes([VERSION, plan.points, *np.packbits(there), *np.packbits(signs)]).hex()
+    return (bytes([VERSION, plan.points]) + np.packbits(there).tobytes() + np.packbits(signs).tobytes()).hex()
 
 
 def _phases(spectrum: NDArray[np.complex64], plan: _Plan) -> NDArray[np.float64]:
