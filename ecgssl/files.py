@@ -36,7 +36,8 @@ def sha256_of(path: Path) -> str:
 
 def refuse_pipe(path: Path) -> None:
     """Raise ``OSError`` if a path is a named pipe or a device, because opening it could wait forever."""
-    if path.exists() and not path.is_file() and not path.is_dir():
+    # regular files are the most common, and the first condition needs one system call for them
+    if not path.is_file() and path.exists() and not path.is_dir():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 

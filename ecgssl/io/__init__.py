@@ -67,4 +67,6 @@ def read(
         what = "is empty" if not str(path) else "is a folder"
         raise RecordingError("unreadable", Problem(str(path) or "path", "file", what, "Use the path of a file"))
     recording = identify(file).read(file, member, overrides)
+    if record_id is None and patient_id == recording.patient_id:
+        return recording
     return replace(recording, record_id=recording.record_id if record_id is None else record_id, patient_id=patient_id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +157,39 @@ def resolve_metadata(
         raise read_error(
             "leads", path, "leads", f"{len(overrides.leads)} names are given, but there are {rows} rows", fix
         )
+    if sampling_rate is None or isinstance(sampling_rate, float | int):
+        sampling_rate = (sampling_rate,) * rows
+    if unit is None or isinstance(unit, str):
+        unit = (unit,) * rows
+    given = replace(overrides, leads=tuple(overrides.leads)) if isinstance(overrides.leads, list) else overrides
+    try:
+        return _resolved(given, tuple(sampling_rate), tuple(unit), None if leads is None else tuple(leads))
+    except RecordingError as error:
+        problem = error.problems[0]
+        raise read_error(error.reason, path, problem.field, problem.what, problem.remedy) from None
+
+
+_NO_FILE = Path()
+
+
+@lru_cache(maxsize=512)
+def _resolved(
+    overrides: MetadataOverrides,
+    rates: tuple[float | None, ...],
+    units: tuple[str | None, ...],
+    leads: tuple[str, ...] | None,
+) -> ResolvedMetadata:
+    """Return the result of ``resolve_metadata``. The files of a data set have few different metadata.
+
+    Raises:
+        RecordingError: as ``resolve_metadata``, without the file name.
+    """
+    path, rows = _NO_FILE, len(rates)
     names = overrides.leads if overrides.leads is not None else leads
     if names is None:
         raise _no_leads(path, f"the file has no names for its {rows} rows")
     found = _standard_leads(path, names)
     kept = tuple(found)
-    rates = [sampling_rate] * rows if sampling_rate is None or isinstance(sampling_rate, float | int) else sampling_rate
-    units = [unit] * rows if unit is None or isinstance(unit, str) else unit
     if len({rates[i] for i in kept}) > 1:
         raise read_error("rates", path, "leads", "have different sampling rates", "Resample the leads to one rate")
     rate = rates[kept[0]]

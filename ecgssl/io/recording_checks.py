@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,8 @@ def lead_problems(leads: Any) -> dict[str, Problem]:
     if types := sorted({type(name).__name__ for name in leads if not isinstance(name, str)}):
         what = f"has names that are no text, but of type {', '.join(types)}"
         return {"leads": Problem("recording", "leads", what, remedy)}
+    if _are_distinct_leads(tuple(leads)):
+        return {}
     found = [None if named is None else named.lead for named in identify_leads(leads)]
     problems = {}
     if unknown := [name[:_SHOWN] for name, lead in zip(leads, found, strict=True) if lead is None]:
@@ -112,6 +115,12 @@ def lead_problems(leads: Any) -> dict[str, Problem]:
         what = f"has {', '.join(repeated)} more than once"
         problems["duplicate_lead"] = Problem("recording", "leads", what, "Send each lead once")
     return problems
+
+
+@lru_cache(maxsize=512)
+def _are_distinct_leads(names: tuple[str, ...]) -> bool:
+    found = {None if named is None else named.lead for named in identify_leads(names)}
+    return None not in found and len(found) == len(names)
 
 
 def rate_problem(sampling_rate: Any) -> Problem | None:

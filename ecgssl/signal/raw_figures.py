@@ -164,40 +164,23 @@ def _railed(signal: Array, pieces: NDArray[np.float32], highest: Array, lowest: 
         highest, lowest: (leads, segments) extreme values of each segment.
     """
     leads, samples = signal.shape
-    rest = signal[:, pieces.shape[1] * pieces.shape[2] :]
-    held = np.zeros(leads)
-    for extreme, of_pieces in ((np.maximum, highest), (np.minimum, lowest)):
-        value = extreme.reduce(of_pieces, axis=1, keepdims=True)
-        if rest.size:
-            value = extreme(value, extreme.reduce(rest, axis=1, keepdims=True))
-        at = _places(pieces, of_pieces == value, rest, value, samples)
-        # most recordings have no runs, and this check is faster than locating runs
-        if not (at[_RUN - 1 :] - at[: 1 - _RUN] == _RUN - 1).any():
-            continue
-        lead = at // samples
-        starts = np.flatnonzero(np.diff(at, prepend=-2) + samples * np.diff(lead, prepend=-1) != 1)
-        lengths = np.diff(starts, append=at.size)
-        held += np.bincount(lead[starts], np.where(lengths >= _RUN, lengths, 0), leads)
-    return np.minimum(held / samples, 1.0).astype(np.float32)
-
-
-def _places(
-    pieces: NDArray[np.float32], searched: NDArray[np.bool_], rest: Array, value: Array, samples: int
-) -> NDArray[np.intp]:
-    """Return the sorted flat indices (lead times ``samples`` plus sample) of the samples that equal a value of their lead.
-
-    Args:
-        pieces: (leads, segments, samples per segment).
-        searched: (leads, segments) bool, true for the segments that contain the value.
-        rest: (leads, any) samples after the last segment.
-        value: (leads, 1) value of each lead.
-        samples: number of samples per lead.
-    """
     width = pieces.shape[2]
-    lead, piece = searched.nonzero()
-    row, sample = (pieces[lead, piece] == value[lead]).nonzero()
-    at: NDArray[np.intp] = (lead * samples + piece * width)[row] + sample
-    if not rest.size:
-        return at
-    lead, sample = (rest == value).nonzero()
-    return np.sort(np.concatenate([at, lead * samples + (samples - rest.shape[1]) + sample]))
+    rest = signal[:, pieces.shape[1] * width :]
+    # index 0 is the largest value, index 1 the smallest
+    values = np.stack([highest.max(axis=1), lowest.min(axis=1)])
+    if rest.size:
+        values = np.stack([np.maximum(values[0], rest.max(axis=1)), np.minimum(values[1], rest.min(axis=1))])
+    extreme, lead, piece = (np.stack([highest, lowest]) == values[:, :, None]).nonzero()
+    row, sample = (pieces[lead, piece] == values[extreme, lead][:, None]).nonzero()
+    at = ((extreme * leads + lead) * samples + piece * width)[row] + sample
+    if rest.size:
+        extreme, lead, sample = (rest == values[:, :, None]).nonzero()
+        at = np.sort(np.append(at, (extreme * leads + lead + 1) * samples - rest.shape[1] + sample))
+    # most recordings have no runs, and this check is faster than locating runs
+    if not (at[_RUN - 1 :] - at[: 1 - _RUN] == _RUN - 1).any():
+        return np.zeros(leads, dtype=np.float32)
+    owner = at // samples
+    starts = np.flatnonzero(np.diff(at, prepend=-2) + samples * np.diff(owner, prepend=-1) != 1)
+    lengths = np.diff(starts, append=at.size)
+    held = np.bincount(owner[starts], np.where(lengths >= _RUN, lengths, 0), 2 * leads).reshape(2, leads).sum(axis=0)
+    return np.minimum(held / samples, 1.0).astype(np.float32)

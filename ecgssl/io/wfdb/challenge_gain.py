@@ -26,6 +26,8 @@ def wrong_challenge_gain(header: Header) -> float | None:
     Challenge record, and have unit mV, baseline 0 and the same gain, 4880 or 200. A gain of 200 also requires the name
     of a PTB-XL record, 12 leads, and 5000 samples at 500 Hz.
     """
+    if not header.signals or header.signals[0].offset != _MATLAB_HEADER:
+        return None
     layouts = {
         (line.file, line.format, line.per_frame, line.skew, line.offset, line.gain, line.unit.lower(), line.baseline)
         for line in header.signals

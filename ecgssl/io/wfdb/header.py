@@ -9,6 +9,7 @@ import math
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from ecgssl.io.text_encoding import decode
 
 LARGEST_HEADER = 1 << 20
 """Largest header file in bytes."""
+
+_COMMON_HEADER = 1 << 14
 
 MOST_SIGNALS = 256
 """Largest number of signals of a record; body surface maps have fewer."""
@@ -104,7 +107,10 @@ def read_header(
     with file_errors(path, missing, fix):
         refuse_pipe(path)
         with path.open("rb") as stream:
-            data = stream.read(LARGEST_HEADER + 1)
+            # most headers have a few hundred bytes, and a buffer for the largest header takes longer to allocate
+            data = stream.read(_COMMON_HEADER)
+            if len(data) == _COMMON_HEADER:
+                data += stream.read(LARGEST_HEADER + 1 - _COMMON_HEADER)
     if len(data) > LARGEST_HEADER or b"\0" in data:
         raise _header_error(path, "file", "is not a text header")
     return parse_header(decode(data), path)
@@ -161,62 +167,87 @@ def _rate(token: str, path: Path) -> float:
     return rate
 
 
-_Storage = tuple[str, int, int, int, int, float, str, int | None]
-"""Values of the first three fields of a signal line: attributes of ``SignalLine`` from ``file`` to ``baseline``."""
+_Storage = tuple[int, int, int, int, float, str, int | None]
+"""Values of the second and third field of a signal line: attributes of ``SignalLine`` from ``format`` to ``baseline``."""
 
 
 def _signal_lines(lines: list[str], path: Path) -> tuple[SignalLine, ...]:
-    # the first fields are often equal in all channels; caching the parsed values halves the time
-    known: dict[tuple[str, ...], _Storage] = {}
-    return tuple(_signal_line(line, path, f"signal line {n}", known) for n, line in enumerate(lines, 1))
+    split = [line.split(None, 8) for line in lines]
+    # one regular expression for all numbers is faster than one per number
+    whole = _INTEGERS.match(" ".join([word for tokens in split for word in tokens[3:8]])) is not None
+    # the file name is often equal in all channels, and is checked once
+    files: set[str] = set()
+    return tuple([_signal_line(tokens, path, n, whole, files) for n, tokens in enumerate(split, 1)])
 
 
-def _signal_line(line: str, path: Path, field: str, known: dict[tuple[str, ...], _Storage]) -> SignalLine:
-    tokens = line.split(None, 8)
-    start = tuple(tokens[:3])
-    storage = known.get(start)
-    if storage is None:
-        storage = known[start] = _storage(start, path, field)
-    words = tokens[3:8]
-    # one regular expression per line is faster than one per number
-    whole = _INTEGERS.match(" ".join(words))
-    numbers = [int(word) if whole else _parse_integer(word, path, field) for word in words]
-    zero = numbers[1] if len(numbers) > 1 else 0
-    baseline = storage[7]
+def _signal_line(tokens: list[str], path: Path, number: int, whole: bool, files: set[str]) -> SignalLine:
+    """Return a signal line from its fields.
+
+    Args:
+        tokens: fields of the line.
+        path: file name for messages.
+        number: number of the line, from 1.
+        whole: whether all numbers of the header are known to be integers.
+        files: valid names of signal files; the name of this line is added.
+    """
+    count = len(tokens)
+    if count < 2:
+        raise _header_error(path, f"signal line {number}", "has no file and format")
+    file = tokens[0]
+    if file not in files:
+        _require_plain_name(file, path, f"signal line {number}")
+        files.add(file)
+    storage = _storage(tokens[1], tokens[2] if count > 2 else None)
+    if isinstance(storage, str):
+        raise _header_error(path, f"signal line {number}", storage)
+    if not whole:
+        for word in tokens[3:8]:
+            _parse_integer(word, path, f"signal line {number}")
+    layout, per_frame, skew, offset, gain, unit, baseline = storage
+    zero = int(tokens[4]) if count > 4 else 0
     return SignalLine(
-        *storage[:7],
+        file,
+        layout,
+        per_frame,
+        skew,
+        offset,
+        gain,
+        unit,
         # in the WFDB standard, the ADC zero is the default of the baseline and the initial value
-        baseline=zero if baseline is None else baseline,
-        first=numbers[2] if len(numbers) > 2 else zero,
-        checksum=numbers[3] % 65536 if len(numbers) > 3 else None,
-        name=tokens[8].strip() if len(tokens) > 8 else "",
+        zero if baseline is None else baseline,
+        int(tokens[5]) if count > 5 else zero,
+        int(tokens[6]) % 65536 if count > 6 else None,
+        tokens[8].strip() if count > 8 else "",
     )
 
 
-def _storage(words: tuple[str, ...], path: Path, field: str) -> _Storage:
-    if len(words) < 2:
-        raise _header_error(path, field, "has no file and format")
-    if "/" in words[0]:
+def _require_plain_name(file: str, path: Path, field: str) -> None:
+    if "/" in file:
         raise _folder_error(path, field)
     # decomposed letters contain marks that are not letters
-    if words[0] != "~" and not _FILE.match(unicodedata.normalize("NFC", words[0])):
+    if file != "~" and not _FILE.match(unicodedata.normalize("NFC", file)):
         raise _header_error(path, field, "the name of the signal file is not a plain file name")
-    storage = _FORMAT.match(words[1])
+
+
+@lru_cache(maxsize=1024)
+def _storage(layout: str, calibrated: str | None = None) -> _Storage | str:
+    """Return the values of the fields for storage format and gain, or the error if one is invalid."""
+    storage = _FORMAT.match(layout)
     if storage is None:
-        raise _header_error(path, field, "the storage format is invalid")
+        return "the storage format is invalid"
     gain, baseline, unit = 0.0, None, "mV"
-    if len(words) > 2:
-        calibration = _GAIN.match(words[2])
+    if calibrated is not None:
+        calibration = _GAIN.match(calibrated)
         if calibration is None:
-            raise _header_error(path, field, "the gain is invalid")
+            return "the gain is invalid"
         gain = float(calibration["gain"])
         if not math.isfinite(gain):
-            raise _header_error(path, field, "the gain is not finite")
+            return "the gain is not finite"
         baseline = None if calibration["baseline"] is None else int(calibration["baseline"])
         unit = calibration["unit"] or unit
     per_frame = int(storage["per_frame"] or 1) or 1
     skew, offset = int(storage["skew"] or 0), int(storage["offset"] or 0)
-    return words[0], int(storage["format"]), per_frame, skew, offset, gain, unit, baseline
+    return int(storage["format"]), per_frame, skew, offset, gain, unit, baseline
 
 
 def _segment_line(line: str, path: Path, number: int) -> tuple[str, int]:

@@ -38,7 +38,7 @@ _RATES = "Resample the leads to one rate"
 
 def header_path(path: Path | str) -> Path:
     """Return the header path of a record; ``path`` has the suffix ``.hea``, ``.dat``, ``.mat`` or none."""
-    path = Path(path)
+    path = path if isinstance(path, Path) else Path(path)
     return path.with_suffix(".hea") if path.suffix.lower() in SUFFIXES else path.with_name(path.name + ".hea")
 
 
@@ -62,7 +62,8 @@ def read_wfdb(path: Path | str, member: str | None = None, overrides: MetadataOv
             ``rates`` (leads have different sampling rates), ``no_leads`` or ``too_large``. Errors of
             ``resolve_metadata`` propagate.
     """
-    refuse_member(Path(path), member)
+    path = path if isinstance(path, Path) else Path(path)
+    refuse_member(path, member)
     hea = header_path(path)
     header = read_header(hea)
     part = _read_segments(hea, header, overrides) if header.segments else _read_single(hea, header, overrides)
@@ -152,9 +153,8 @@ def _read_plain(
     for line, total in zip(lines, digital.sum(axis=1, dtype=np.int16).tolist(), strict=True):
         _check_sum(dat, line, total)
     signal = digital.astype(np.float32)
-    baselines = np.array([[line.baseline] for line in lines], dtype=np.float32)
-    if baselines.any():
-        signal -= baselines
+    if any(line.baseline for line in lines):
+        signal -= np.array([[line.baseline] for line in lines], dtype=np.float32)
     steps = [line.gain / scale for line, scale in zip(lines, resolved.scale, strict=True)]
     signal /= np.array(steps, dtype=np.float32)[:, None]
     missing = missing_value(16)

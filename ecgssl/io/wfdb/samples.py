@@ -133,10 +133,14 @@ def read_samples(dat: Path, storage_format: int, count: int, offset: int) -> Int
     """
     storage = STORAGE[storage_format]
     needed = _needed(storage, count)
-    with file_errors(dat):
-        data = np.fromfile(dat, np.uint8, needed, offset=offset)
-    if len(data) < needed:
-        raise read_error("truncated", dat, "size", f"{len(data)} bytes of samples, fewer than the header declares")
+    data, count_read = np.empty(needed, np.uint8), 0
+    # readinto takes half the time of np.fromfile
+    with file_errors(dat), dat.open("rb", buffering=0) as stream:
+        stream.seek(offset)
+        while count_read < needed and (more := stream.readinto(data[count_read:].data)):
+            count_read += more
+    if count_read < needed:
+        raise read_error("truncated", dat, "size", f"{count_read} bytes of samples, fewer than the header declares")
     padding = _whole_groups(storage, count) - needed
     return storage.unpack(np.pad(data, (0, padding)) if padding else data)[:count]
 
