@@ -8,7 +8,7 @@ The output is JSON. Without ``--bundle``, the weights are random, which does not
 with 12 leads of 10 s at 500 Hz.
 
 - ``file_to_score``: time in ms from a WFDB file to calibrated scores: reading, quality checks, cleaning, resampling,
-  normalisation and model in torch. ``read_and_clean`` is the part before the model.
+  normalisation and model, with the default engine. ``read_and_clean`` is the part before the model.
 - ``tensor_to_embedding``: time in ms per recording from the preprocessed signal to the embedding, for batches of 1 and 64,
   with ``torch``, ``onnxruntime`` and, if available, ``int8`` (batch 1 only). p50 and p95 are quantiles over the runs. The
   time of a batch is divided by its size.
@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -35,13 +34,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from timing import write_result
 
 from ecgssl.config import ExportParams, ModelParams, QualityParams, SyntheticParams
 from ecgssl.datasets.synthetic.simulate import simulate
 
 BATCHES = (1, 64)
-RUNTIMES = {"onnxruntime": "{kind}.onnx", "int8": "{kind}.int8.onnx"}
-"""File of the bundle for each runtime. Runtimes without a file in the bundle are not measured."""
 _EXAMPLES = 20
 
 
@@ -106,7 +104,7 @@ def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> 
     for size in BATCHES:
         ecg = np.resize(signals, (size, *signals.shape[1:]))
         mask = np.ones(ecg.shape[:2], dtype=bool)
-        for name, run in sessions(path, bundle, threads):
+        for name, run in sessions(path, threads):
             if name == "int8" and size > 1:
                 continue
             count = runs if size == 1 else max(runs // 10, 2)
@@ -121,23 +119,23 @@ def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> 
     }
 
 
-def sessions(path: Path, bundle: Any, threads: int) -> Iterator[tuple[str, Callable[[Any, Any], Any]]]:
+def sessions(path: Path, threads: int) -> Iterator[tuple[str, Callable[[Any, Any], Any]]]:
     """Yield name and function of each runtime. The functions map signals (n, L, T) and lead masks (n, L) to embeddings."""
     import onnxruntime
 
-    yield "torch", bundle.graph.run
-    kind = "classifier" if bundle.targets else "encoder"
-    for name, pattern in RUNTIMES.items():
-        file = path / pattern.format(kind=kind)
-        if file.exists():
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = threads
-            session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-            yield name, partial(embedding, session)
+    from ecgssl.export.bundle import load_bundle
+
+    yield "torch", load_bundle(path, "torch").graph.run
+    yield "onnxruntime", load_bundle(path, "onnxruntime").graph.run
+    for file in path.glob("*.int8.onnx"):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        yield "int8", partial(embedding, session)
 
 
 def embedding(session: Any, ecg: Any, mask: Any) -> Any:
-    """Return embeddings computed by onnxruntime."""
+    """Return embeddings computed by the 8-bit graph."""
     return session.run(["embedding"], {"ecg": ecg, "lead_mask": mask})
 
 
@@ -173,6 +171,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--folder", type=int, default=5000, help="number of recordings in the folder; 0 to skip it")
     parser.add_argument("--bundle", type=Path, help="bundle to measure instead of the presets")
+    parser.add_argument("--out", type=Path, help="file for the result")
     parser.add_argument("--int8", action="store_true", help="also export 8-bit graphs for the presets")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -185,8 +184,10 @@ def main() -> None:
         found = measure(Path(given.one[0]), Path(given.one[1]), given.threads[0], given.runs, given.folder)
         print(json.dumps(found))
         return
+    from study import described_run
+
     figures: dict[str, Any] = {
-        "machine": platform.processor() or platform.machine(),
+        **described_run(),
         "cores": os.cpu_count(),
         "versions": {name: version(name) for name in ("ecgssl", "torch", "onnxruntime", "numpy")},
     }
@@ -204,7 +205,7 @@ def main() -> None:
                 if done.returncode:
                     sys.exit(done.stderr)
                 figures.setdefault(name, []).append(json.loads(done.stdout))
-    print(json.dumps(figures, indent=1))
+    write_result(figures, given.out)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ process, in turn, for batches of 1 and 64 recordings. The output is JSON.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import resource
@@ -31,6 +30,8 @@ from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from timing import write_result
 
 MODEL = "ptbxl-superclass"
 CASES = {
@@ -168,10 +169,7 @@ def main() -> None:
     result["engines"] = engines()
     libraries = ("numpy", "scipy", "pydantic", "onnxruntime", "torch", "neurokit2")
     result |= {"rounds": args.rounds, "versions": {name: version(name) for name in libraries}, **described_run()}
-    text = json.dumps(result, indent=1) + "\n"
-    if args.out is not None:
-        args.out.write_text(text)
-    print(text, end="")
+    write_result(result, args.out)
 
 
 if __name__ == "__main__":

@@ -21,29 +21,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from timing import cpu_ms, medians_of, peak_rates, write_result
 
 BATCH, EMBEDDED = 16, 8
 ST_MEM = {"st_mem_small": "st_mem_vit_small_dec256d4b", "st_mem_base": "st_mem_vit_base_dec256d4b"}
 JEPA = {"ecg_jepa_small": (384, 12, 6, 192, 4, 6), "ecg_jepa_base": (768, 12, 16, 384, 6, 12)}
 OURS = {"small_st_mem": "small", "base_st_mem": "base", "tiny": "tiny"}
-
-
-def cpu_ms(function: Callable[[], Any], recordings: int, repeats: int = 3) -> float:
-    """Return the median CPU time of a call in ms per recording, after one warm-up call."""
-    function()
-    spent = []
-    for _ in range(repeats):
-        start = time.process_time()
-        function()
-        spent.append(time.process_time() - start)
-    return 1000 * statistics.median(spent) / recordings
 
 
 def program(name: str, folders: dict[str, Path]) -> tuple[Any, Callable[[], Any], Callable[[], Any]]:
@@ -122,9 +111,7 @@ def measure(name: str, folders: dict[str, Path]) -> dict[str, float]:
         found["embed_fp32"] = cpu_ms(embed, EMBEDDED)
         with torch.autocast("cpu", torch.bfloat16):
             found["embed_bf16"] = cpu_ms(embed, EMBEDDED)
-        for kind, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-            a = torch.randn(1024, 1024).to(dtype)
-            found[f"peak_{kind}"] = 2 * 1024**3 / cpu_ms(lambda a=a: a @ a, 1, 9) / 1e6  # GFLOP/s
+        found |= peak_rates()
     found["parameters"] = sum(p.numel() for p in trained)
     return found
 
@@ -156,10 +143,7 @@ def main() -> None:
                 sys.exit(done.stderr)
             rounds[name].append(json.loads(done.stdout.splitlines()[-1]))
             print(name, rounds[name][-1], file=sys.stderr, flush=True)
-    medians = {
-        name: {part: statistics.median(each[part] for each in found) for part in found[0]}
-        for name, found in rounds.items()
-    }
+    medians = medians_of(rounds)
     pairs = [("small_st_mem", "st_mem_small"), ("base_st_mem", "st_mem_base"), ("tiny", "st_mem_small")]
     pairs += [("tiny", "ecg_jepa_small"), ("tiny", "st_mem_base"), ("tiny", "ecg_jepa_base")]
     ratios = {
@@ -168,10 +152,7 @@ def main() -> None:
         if ours in medians and theirs in medians
     }
     result = {"medians": medians, "ratios": ratios, "rounds": rounds, **described_run()}
-    text = json.dumps(result, indent=1) + "\n"
-    if args.out is not None:
-        args.out.write_text(text)
-    print(text, end="")
+    write_result(result, args.out)
 
 
 if __name__ == "__main__":

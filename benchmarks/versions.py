@@ -19,28 +19,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from timing import cpu_ms, medians_of, peak_rates, write_result
+
 RECORDINGS = 64
 PARTS = ("pretraining", "fine_tuning", "embedding_1", "embedding_8")
-
-
-def cpu_ms(function: Callable[[], Any], recordings: int, repeats: int = 3) -> float:
-    """Return the median CPU time of a call in ms per recording, after one warm-up call."""
-    function()
-    spent = []
-    for _ in range(repeats):
-        start = time.process_time()
-        function()
-        spent.append(time.process_time() - start)
-    return 1000 * statistics.median(spent) / recordings
 
 
 def measure(folder: Path) -> dict[str, float]:
@@ -95,10 +84,7 @@ def measure(folder: Path) -> dict[str, float]:
     found["gflop_fine_tuning"] = training_flops(classifier, lambda: classifier(batch.x)) / RECORDINGS / 1e9
     encoder.eval()
     found |= {f"embedding_{size}": cpu_ms(embed(size), size, 9) for size in (1, 8)}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        a = torch.randn(1024, 1024).to(dtype)
-        found[f"peak_{name}"] = 2 * 1024**3 / cpu_ms(lambda a=a: a @ a, 1, 9) / 1e6  # GFLOP/s
-    return found
+    return found | peak_rates()
 
 
 def main() -> None:
@@ -125,10 +111,7 @@ def main() -> None:
             if done.returncode:
                 sys.exit(done.stderr)
             rounds[name].append(json.loads(done.stdout.splitlines()[-1]))
-    medians = {
-        name: {part: statistics.median(each[part] for each in found) for part in found[0]}
-        for name, found in rounds.items()
-    }
+    medians = medians_of(rounds)
     first = medians[next(iter(versions))]
     result = {
         "medians": medians,
@@ -145,10 +128,7 @@ def main() -> None:
         "rounds": rounds,
         **described_run(),
     }
-    text = json.dumps(result, indent=1) + "\n"
-    if args.out is not None:
-        args.out.write_text(text)
-    print(text, end="")
+    write_result(result, args.out)
 
 
 if __name__ == "__main__":

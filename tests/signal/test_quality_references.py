@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from held_samples import held_share
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,15 +57,6 @@ def plain_figures(row: np.ndarray, rate: float) -> dict[str, float]:
     for piece in pieces:
         run = run + 1 if np.float32(piece.max()) - np.float32(piece.min()) <= np.float32(STILL) else 0
         longest = max(longest, run)
-    held = 0
-    for extreme in (lead.max(), lead.min()):
-        at = 0
-        for value in [*lead, np.nan]:
-            if value == extreme:
-                at += 1
-                continue
-            held += at if at >= 3 else 0
-            at = 0
     group = min(10, len(pieces))
     joined = [np.concatenate(pieces[i : i + group]) for i in range(0, len(pieces) - group + 1, group)]
     seconds = [np.mean(pieces[i : i + 5]) for i in range(0, len(pieces) - 4, 5)]
@@ -77,7 +69,7 @@ def plain_figures(row: np.ndarray, rate: float) -> dict[str, float]:
     return {
         "deviation": math.sqrt(np.mean(lead**2)),
         "silence": longest * width / rate,
-        "railed": min(held / lead.size, 1.0),
+        "railed": held_share(lead),
         "span": upper_median([np.ptp(part) for part in joined]),
         "wander": max(seconds) - min(seconds) if len(seconds) > 1 else math.nan,
         "mains": max(mains) if mains else math.nan,

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from held_samples import held_share
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgssl.signal.raw_figures import bridge, raw_figures
-
-
-def railed_slowly(row: np.ndarray) -> float:
-    """Return the share of samples in runs of three or more at the largest or smallest value, counted in a loop."""
-    held = 0
-    for extreme in (row.max(), row.min()):
-        run = 0
-        for value in [*row, np.nan]:
-            if value == extreme:
-                run += 1
-                continue
-            held += run if run >= 3 else 0
-            run = 0
-    return min(held / row.size, 1.0)
 
 
 @settings(max_examples=200, deadline=None)
@@ -33,7 +20,7 @@ def railed_slowly(row: np.ndarray) -> float:
 def test_rails_against_a_loop(levels: list[int], others: list[int], offset: float) -> None:
     size = min(len(levels), len(others))
     signal = np.array([levels[:size], others[:size]], dtype=np.float32) + np.float32(offset)
-    np.testing.assert_allclose(raw_figures(signal, 100.0).railed, [railed_slowly(row) for row in signal], atol=1e-6)
+    np.testing.assert_allclose(raw_figures(signal, 100.0).railed, [held_share(row) for row in signal], atol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [100.0, 257.0, 500.0, 1000.0])
