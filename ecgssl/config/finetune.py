@@ -84,6 +84,9 @@ class FullParams(EpochParams):
         layer_decay: learning rate of a layer relative to that of the layer above it.
         drop_path: stochastic depth rate of the last block.
         shift: apply a random circular time shift to every training recording, as in pretraining.
+        time_ratio: fraction of the time columns that the encoder does not receive in a training step, as ``stdm.time_ratio``
+            in pretraining; 0 for none. Training is faster, because hidden patches are not computed. Validation and prediction
+            use all patches.
         sampling: sampling of training recordings: ``shuffled`` (each once per epoch) or ``balanced`` (with probability
             inversely proportional to the frequency of the recording's rarest class). A regression is always shuffled.
         crops: number of time-shifted views of a recording whose outputs are averaged. It is stored in the model.
@@ -96,6 +99,7 @@ class FullParams(EpochParams):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
     drop_path: Ratio = 0.0
     shift: bool = True
+    time_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
     sampling: Literal["shuffled", "balanced"] = "shuffled"
     crops: Annotated[int, Field(ge=1, le=16)] = 1
 

@@ -1,4 +1,4 @@
-"""Full fine-tuning of encoder and head with layer-wise learning-rate decay, stochastic depth and early stopping."""
+"""Full fine-tuning of encoder and head: layer-wise learning-rate decay, stochastic depth, time masks, early stopping."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from ecgssl.finetuning.epochs import run_epochs
 from ecgssl.finetuning.losses import objective_of, sampling_chances
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.core_ecg import circular_shift
+from ecgssl.model.encoder import Encoder
+from ecgssl.model.recorded import recorded_columns
+from ecgssl.model.stdm import draw_columns
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch, rows_at
 from ecgssl.training.checkpoint import RunState
@@ -101,8 +104,9 @@ def finetune_full(
         batch = load_batch(store, rows, device, leads)
         generator.manual_seed(seed * 1_000_003 + step)
         x = circular_shift(batch.x, generator, batch.recorded) if params.shift else batch.x
+        keep = visible(model.encoder, params.time_ratio, len(x), step, generator, batch.recorded)
         with autocast(device, precision):
-            outputs = outputs_in_pieces(model, x, batch.lead_mask, batch.recorded)
+            outputs = outputs_in_pieces(model, x, batch.lead_mask, batch.recorded, keep)
         return objective(outputs, torch.from_numpy(targets[rows]).to(device, torch.float32))
 
     done = run_epochs(
@@ -112,14 +116,36 @@ def finetune_full(
     return FullResult(model.cpu().eval(), done.history, done.best)
 
 
-def outputs_in_pieces(model: Classifier, x: Tensor, lead_mask: Tensor | None, recorded: Tensor | None) -> Tensor:
+def visible(
+    encoder: Encoder, time_ratio: float, batch: int, step: int, generator: torch.Generator, recorded: Tensor | None
+) -> Tensor | None:
+    """Return the patches (B, K) that the encoder receives in a training step, or ``None`` for all (``draw_columns``).
+
+    Args:
+        encoder: encoder that is trained.
+        time_ratio: fraction of the time columns that is hidden.
+        batch: number B of recordings.
+        step: step, counted from 0.
+        generator: random generator on the device of the batch.
+        recorded: (B,) numbers of recorded samples, or ``None``.
+    """
+    if not time_ratio:
+        return None
+    there = None if recorded is None else recorded_columns(recorded, encoder.columns, encoder.patch)
+    return draw_columns(time_ratio, batch, len(encoder.leads), encoder.columns, step, generator, there)
+
+
+def outputs_in_pieces(
+    model: Classifier, x: Tensor, lead_mask: Tensor | None, recorded: Tensor | None, keep: Tensor | None = None
+) -> Tensor:
     """Return the outputs (B, K) of a classifier in training, computed for ``PIECE`` recordings at a time on a CPU.
 
     Arguments as in ``Classifier.forward``. The gradient is that of the whole batch.
     """
     size = len(x) if x.device.type == "cuda" else PIECE
     pieces = [slice(start, start + size) for start in range(0, len(x), size)]
-    return torch.cat([model(x[p], *(None if v is None else v[p] for v in (lead_mask, recorded))) for p in pieces])
+    more = (lead_mask, recorded, keep)
+    return torch.cat([model(x[p], *(None if v is None else v[p] for v in more)) for p in pieces])
 
 
 @torch.inference_mode()

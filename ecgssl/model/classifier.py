@@ -110,15 +110,28 @@ class Classifier(nn.Module):
         """Number of learned queries of the head."""
         return 0 if self.pooling is None else len(self.pooling.queries)
 
-    def forward(self, x: Tensor, lead_mask: Tensor | None = None, recorded: Tensor | None = None) -> Tensor:
-        """Return the outputs (B, K): logits, or values in the unit of their targets. Arguments as in ``Encoder.forward``."""
-        return self.with_embedding(x, lead_mask, recorded)[0]
+    def forward(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None = None,
+        recorded: Tensor | None = None,
+        keep: Tensor | None = None,
+    ) -> Tensor:
+        """Return the outputs (B, K): logits, or values in the unit of their targets.
+
+        Arguments as in ``Encoder.forward``. ``keep`` must consist of complete time columns (``draw_columns``).
+        """
+        return self.with_embedding(x, lead_mask, recorded, keep)[0]
 
     def with_embedding(
-        self, x: Tensor, lead_mask: Tensor | None = None, recorded: Tensor | None = None
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None = None,
+        recorded: Tensor | None = None,
+        keep: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the outputs (B, K) of ``forward`` and the embeddings (B, E) of the unshifted recordings."""
-        out = self.encoder(x, lead_mask, recorded=recorded)
+        out = self.encoder(x, lead_mask, keep, recorded, shares=True)
         embedding = self.encoder.pool(out)
         outputs = [self.from_features(embedding, out.tokens, out.valid)]
         for crop in range(1, 1 if self.training else self.crops):

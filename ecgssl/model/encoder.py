@@ -27,7 +27,7 @@ class EncoderOutput:
         global_: (B, D) global representation.
         valid: (B, K) bool, true for tokens of recorded leads and completely recorded patches; ``None`` for all tokens.
         shares: (B, K, F) shares of the stem's responses above their thresholds, per patch; ``None`` without a stem, or if
-            patches are hidden.
+            they were not requested.
     """
 
     tokens: Tensor
@@ -112,6 +112,7 @@ class Encoder(nn.Module):
         lead_mask: Tensor | None = None,
         keep: Tensor | None = None,
         recorded: Tensor | None = None,
+        shares: bool | None = None,
     ) -> EncoderOutput:
         """Return the token and global representations of the visible patches.
 
@@ -121,6 +122,7 @@ class Encoder(nn.Module):
             keep: (B, K) indices of visible patches in the flattened (L N) order; ``None`` for all.
             recorded: (B,) int64, number of recorded samples from the start; ``None`` for all. No token attends to a patch that
                 is not completely recorded. The values of later samples have no influence, including NaN.
+            shares: compute the shares of the stem, which embeddings need; by default only without ``keep``.
         """
         if recorded is not None:
             x = self.without_partial_patches(x, recorded)
@@ -131,16 +133,16 @@ class Encoder(nn.Module):
             patches = patches.gather(1, keep[..., None].expand(-1, -1, self.patch))  # (B, K, P)
             valid = None if valid is None else valid.gather(1, keep)
         tokens = self.embed_norm(self.embed_patch(patches)) + position
-        shares = None
+        found = None
         if self.stem is not None:
             tokens = tokens + self.stem(x, keep)
-            shares = self.stem.shares(x) if keep is None else None
+            found = self.stem.shares(x, keep) if shares or (shares is None and keep is None) else None
         tokens = torch.cat([self.global_token.expand(x.shape[0], -1, -1).to(tokens.dtype), tokens], dim=1)
         attend = None if valid is None else torch.cat([torch.ones_like(valid[:, :1]), valid], dim=1)
         for block in self.blocks:
             tokens = block(tokens, attend)
         tokens = self.norm(tokens)
-        return EncoderOutput(tokens[:, 1:], tokens[:, 0], valid, shares)
+        return EncoderOutput(tokens[:, 1:], tokens[:, 0], valid, found)
 
     def without_partial_patches(self, x: Tensor, recorded: Tensor) -> Tensor:
         """Return x (B, L, T) with 0 in the time columns that are not completely recorded; ``recorded`` as in ``forward``."""
@@ -152,7 +154,7 @@ class Encoder(nn.Module):
         return self.pool(self(x, lead_mask, recorded=recorded))
 
     def pool(self, out: EncoderOutput) -> Tensor:
-        """Return embeddings (B, E) float32, given the output for all patches of a batch.
+        """Return embeddings (B, E) float32, given the output for all patches of a batch, or for some time columns of it.
 
         An embedding contains the mean and standard deviation of the valid tokens and the global representation (3 D). The
         standard deviation reflects variation within the recording, such as rhythm and ectopy. Then follow, by ``pooling``:
@@ -177,7 +179,7 @@ class Encoder(nn.Module):
         return torch.cat(parts, dim=1)
 
     def _mean_per_lead(self, values: Tensor, weight: Tensor) -> Tensor:
-        """Return the mean of values (B, L N, V) with weights (B, L N, 1) over the columns of every lead, (B, L, V)."""
+        """Return the mean of values (B, L N, V) with weights (B, L N, 1) over the N visible columns of every lead, (B, L, V)."""
         values, weight = (rearrange(v, "b (l n) v -> b l n v", l=len(self.leads)) for v in (values, weight))
         total, count = (values * weight).sum(dim=2), weight.sum(dim=2)  # (B, L, V), (B, L, 1)
         overall = total.sum(dim=1, keepdim=True) / count.sum(dim=1, keepdim=True).clamp_min(1)

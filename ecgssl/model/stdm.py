@@ -94,6 +94,35 @@ def draw_mask(
     return _assemble(hidden_time, hidden_lead, (columns - time_count) * (n_leads - lead_count))
 
 
+def draw_columns(
+    time_ratio: float,
+    batch: int,
+    leads: int,
+    columns: int,
+    step: int,
+    generator: torch.Generator,
+    recorded: Tensor | None = None,
+) -> Tensor:
+    """Return the visible patches (B, K) of random full-time masks, as ``Mask.keep``, for training with labels.
+
+    Columns that are not completely recorded are hidden first. A short recording can therefore keep all of its columns.
+
+    Args:
+        time_ratio: fraction of the columns that is hidden, on average over steps. At least one column is visible.
+        batch, leads, columns: numbers B of recordings, L of leads and N of patches per lead.
+        step: training step; determines whether the number of hidden columns is rounded down or up.
+        generator: random generator on the device of the mask.
+        recorded: (B, N) bool, columns that are completely recorded (``recorded_columns``); ``None`` for all.
+    """
+    count = min(alternating_count(time_ratio * columns, step), columns - 1)
+    order = uniform(batch, columns, generator=generator)
+    if recorded is not None:
+        order = order - (~recorded).float()
+    hidden = torch.zeros(batch, columns, dtype=torch.bool, device=generator.device)
+    hidden.scatter_(1, order.argsort(dim=1)[:, :count], True)
+    return _keep(hidden[:, None].expand(-1, leads, -1), (columns - count) * leads)
+
+
 def _drop_outside_span(
     ratio: float, batch: int, leads: Sequence[str], step: int, generator: torch.Generator
 ) -> tuple[Tensor, int]:

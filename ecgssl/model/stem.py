@@ -72,27 +72,34 @@ class Stem(nn.Module):
         out: Tensor = self.to_token(F.gelu(torch.cat(responses, dim=-1)))
         return out
 
-    def shares(self, x: Tensor) -> Tensor:
-        """Return the share of responses above their thresholds around every patch of x (B, L, T), (B, L N, F) float32.
+    def shares(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Return the share of responses above their thresholds around patches of x (B, L, T), (B, K, F) float32.
+
+        With ``keep`` (B, K), only these patches are computed. Their values are the same as without it: the windows of the
+        responses extend into all neighbouring patches.
 
         The threshold is soft: a response r, relative to its threshold, counts as r / ``SOFTNESS`` + 1/2, limited to 0 and 1.
         The responses are computed in float32, because rounding to bfloat16 exceeds the width of the threshold.
         """
         if torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
-                return self.shares(x.float())
+                return self.shares(x.float(), keep)
         if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return self._shares(x)
-        return torch.cat([self._shares(part) for part in x.split(CHUNK)])
+            return self._shares(x, keep)
+        kept = [None] * len(x) if keep is None else keep.split(CHUNK)
+        return torch.cat([self._shares(part, at) for part, at in zip(x.split(CHUNK), kept, strict=False)])
 
-    def _shares(self, x: Tensor) -> Tensor:
+    def _shares(self, x: Tensor, keep: Tensor | None) -> Tensor:
         # the values of all filters outside the longest support are 0
         start, stop = support(max(DILATIONS), self.patch)
         slope, offset = self.filters[:, start:stop] / SOFTNESS, 0.5 - self.thresholds / SOFTNESS
         total: Tensor | None = None
         for windows in self._windows(x, self.share_offsets):
             # one offset at a time, because all responses of a batch take several GB
-            above = F.linear(windows[..., start:stop], slope, offset).clamp_(0, 1)
+            windows = windows[..., start:stop]
+            if keep is not None:
+                windows = windows.gather(1, keep[..., None].expand(-1, -1, stop - start))
+            above = F.linear(windows, slope, offset).clamp_(0, 1)
             total = above if total is None else total.add_(above)
         assert total is not None
         return total / self.share_offsets

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ecgssl.model.classifier import Head
 from ecgssl.model.encoder import Encoder
 
 
@@ -34,29 +35,33 @@ def pretrain_groups(
 
 
 def finetune_groups(
-    encoder: Encoder, head: nn.Module, learning_rate: float, weight_decay: float, layer_decay: float
+    encoder: Encoder, head: Head, learning_rate: float, weight_decay: float, layer_decay: float
 ) -> list[dict[str, Any]]:
     """Return parameter groups with layer-wise learning rates. Each layer has ``layer_decay`` times the rate of the next one.
 
-    Layer-wise decay improved the fine-tuning of ECG-JEPA on PTB-XL (arXiv 2509.25095).
+    Layer-wise decay improved the fine-tuning of ECG-JEPA on PTB-XL (arXiv 2509.25095). The weights of the head have the rate
+    ``learning_rate`` D / E, for the width D of a token and the dimension E of an embedding. A step of Adam changes every weight
+    by about its rate, so the change of an output grows with E; the rate of the head that keeps it constant is proportional
+    to 1 / E (Yang et al. 2021, arXiv 2203.03466, table 3).
     """
     depth = len(encoder.blocks)
+    head_rate = encoder.width / head.linear.in_features
 
     def level(name: str) -> int:
         if name.startswith("blocks."):
             return 1 + int(name.split(".")[1])
         return depth + 1 if name.startswith("norm.") else 0
 
-    groups: dict[tuple[int, bool], dict[str, Any]] = {}
-    named = [(level(n), n, p) for n, p in encoder.named_parameters()]
-    named += [(depth + 1, f"head.{n}", p) for n, p in head.named_parameters()]
-    for at, name, parameter in named:
+    groups: dict[tuple[float, bool], dict[str, Any]] = {}
+    named = [(layer_decay ** (depth + 1 - level(n)), n, p) for n, p in encoder.named_parameters()]
+    named += [(head_rate, "head.linear.weight", head.linear.weight), (1.0, "head.linear.bias", head.linear.bias)]
+    for relative, name, parameter in named:
         decayed = decays(name, parameter)
         group = groups.setdefault(
-            (at, decayed),
+            (relative, decayed),
             {
                 "params": [],
-                "peak": learning_rate * layer_decay ** (depth + 1 - at),
+                "peak": learning_rate * relative,
                 "weight_decay": weight_decay if decayed else 0.0,
             },
         )

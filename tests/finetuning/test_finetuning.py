@@ -16,7 +16,7 @@ from short_store import shortened
 from ecgssl.config import AttentiveParams, FullParams, ModelParams
 from ecgssl.finetuning import full
 from ecgssl.finetuning.attentive import finetune_attentive
-from ecgssl.finetuning.full import finetune_full, outputs_in_pieces, predict_logits
+from ecgssl.finetuning.full import finetune_full, outputs_in_pieces, predict_logits, visible
 from ecgssl.model.classifier import Classifier, start_attentive
 from ecgssl.model.encoder import Encoder
 from ecgssl.probes.selection import mean_r2, selection_score
@@ -83,9 +83,9 @@ class Rising:
         return float(self.calls)
 
 
-def killed_run(store: Path, folder: Path, mode: str, kill_at: int) -> None:
+def killed_run(store: Path, folder: Path, mode: str, kill_at: int, changes: dict[str, float]) -> None:
     torch.set_num_threads(1)
-    train(Store(store), folder, mode, "multilabel", Rising(kill_at=kill_at))
+    train(Store(store), folder, mode, "multilabel", Rising(kill_at=kill_at), **changes)
 
 
 @pytest.mark.parametrize("kind", ["multilabel", "multiclass", "regression"])
@@ -123,7 +123,7 @@ def test_missing_time_has_no_influence(store, tmp_path, mode):
     for number, value in enumerate((0.0, 1e6)):
         short = shortened(store, lengths, value)
         # keep the tokens in the first run only
-        options = {"cache_gb": 8.0 * (1 - number)} if mode == "attentive" else {"crops": 2}
+        options = {"cache_gb": 8.0 * (1 - number)} if mode == "attentive" else {"crops": 2, "time_ratio": 0.4}
         made = train(short, tmp_path / str(number), mode, "multilabel", Rising(), values=values, epochs=2, **options)
         found.append((made.history[-1]["loss"], predict_logits(made.model, short, np.arange(12))))
     (loss, logits), (again, same) = found
@@ -134,19 +134,39 @@ def test_missing_time_has_no_influence(store, tmp_path, mode):
     assert np.abs(complete - same)[1::3].min() > 1e-4
 
 
-@pytest.mark.parametrize("mode", ["attentive", "full"])
-def test_a_killed_run_ends_as_an_undisturbed_one(store, tmp_path, mode):
-    whole = train(store, tmp_path / "whole", mode, "multilabel", Rising())
-    process = FORKS.Process(target=killed_run, args=(store.path, tmp_path / "cut", mode, 3))
+@pytest.mark.parametrize(("mode", "changes"), [("attentive", {}), ("full", {}), ("full", {"time_ratio": 0.5})])
+def test_a_killed_run_ends_as_an_undisturbed_one(store, tmp_path, mode, changes):
+    whole = train(store, tmp_path / "whole", mode, "multilabel", Rising(), **changes)
+    process = FORKS.Process(target=killed_run, args=(store.path, tmp_path / "cut", mode, 3, changes))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert [file.name for file in sorted((tmp_path / "cut").glob("step-*.pt"))] == [
         "step-000000001.pt", "step-000000002.pt",
     ]  # fmt: skip
-    resumed = train(store, tmp_path / "cut", mode, "multilabel", Rising(calls=3))
+    resumed = train(store, tmp_path / "cut", mode, "multilabel", Rising(calls=3), **changes)
     assert digest(resumed.model) == digest(whole.model)
     np.testing.assert_equal(resumed.history, whole.history)
+
+
+def test_time_masks_hide_columns_in_training_only(store, tmp_path):
+    seen = []
+
+    class Watched(Encoder):
+        def forward(self, x, lead_mask=None, keep=None, recorded=None, shares=None):
+            seen.append((self.training, None if keep is None else keep.shape[1]))
+            return super().forward(x, lead_mask, keep, recorded, shares)
+
+    start = classifier(store, "multilabel")
+    start.encoder.__class__ = Watched
+    params = FullParams(epochs=1, batch_size=8, patience=1, time_ratio=0.5)
+    rows = {split: np.setdiff1d(store.rows(split), [3]) for split in ("train", "val")}
+    values = targets_of(store, "multilabel")
+    finetune_full(start, store, values, params, 5, Rising(), tmp_path, {}, show_progress=False, **rows)
+    columns, leads = start.encoder.columns, len(store.spec.leads)
+    trained = {count for training, count in seen if training}
+    assert trained <= {columns // 2 * leads, (columns + 1) // 2 * leads}
+    assert {count for training, count in seen if not training} == {None}
 
 
 def test_patience_ends_a_run_and_the_start_may_be_the_best(store, tmp_path):
@@ -164,8 +184,10 @@ def test_pieces_have_the_gradient_of_the_whole_batch(store, monkeypatch, given):
     x = torch.randn(8, len(store.spec.leads), store.spec.samples)
     leads = torch.rand(8, len(store.spec.leads)) < 0.7 if given else None
     recorded = torch.full((8,), store.spec.samples - 60) if given else None
+    generator = torch.Generator().manual_seed(0)
     found = []
-    for outputs in (lambda m: outputs_in_pieces(m, x, leads, recorded), lambda m: m(x, leads, recorded)):
+    keep = visible(classifier(store, "multilabel").encoder, 0.5, 8, 0, generator, recorded) if given else None
+    for outputs in (lambda m: outputs_in_pieces(m, x, leads, recorded, keep), lambda m: m(x, leads, recorded, keep)):
         model = classifier(store, "multilabel").train()
         y = outputs(model)
         (y.square().mean() + y[0, 0]).backward()

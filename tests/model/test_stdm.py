@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgssl.config import STDMParams
-from ecgssl.model.stdm import Mask, complement, draw_mask
+from ecgssl.model.stdm import Mask, complement, draw_columns, draw_mask
 from ecgssl.signal.leads import LEADS, LIMB_LEADS, LIMB_MATRIX
 
 KINDS = ("paper", "einthoven", "random", "none")
@@ -177,3 +177,34 @@ def test_complementary_views_have_no_patch_in_common(kind, time_ratio, lead_rati
         assert not (~mask.hidden & ~other.hidden).any()
     else:
         assert other is mask
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    time_ratio=RATIOS,
+    batch=st.integers(1, 5),
+    leads=st.integers(1, 12),
+    columns=st.integers(1, 20),
+    step=st.integers(0, 100_000),
+    seed=st.integers(0, 1000),
+    short=st.booleans(),
+)
+def test_visible_columns_are_complete_and_recorded(time_ratio, batch, leads, columns, step, seed, short):
+    generator = torch.Generator().manual_seed(seed)
+    count = torch.randint(columns + 1, (batch, 1), generator=generator)
+    recorded = torch.arange(columns) < count if short else None  # (B, N)
+    keep = draw_columns(time_ratio, batch, leads, columns, step, generator, recorded).numpy()
+    visible = keep.shape[1] // leads
+    assert max(1, np.floor((1 - time_ratio) * columns - 1e-6)) <= visible <= np.ceil((1 - time_ratio) * columns + 1e-6)
+    for row, kept in enumerate(keep):
+        first = kept[:visible]
+        np.testing.assert_array_equal(kept, [lead * columns + column for lead in range(leads) for column in first])
+        there = columns if recorded is None else int(count[row])
+        assert (first < there).sum() == min(visible, there), "columns that are not recorded must be hidden first"
+
+
+def test_every_visible_column_is_as_likely():
+    kept = draw_columns(0.25, 4000, 1, 8, 0, torch.Generator().manual_seed(0))
+    counts = np.bincount(kept.flatten().numpy(), minlength=8)
+    # standard deviation of a count: 27
+    np.testing.assert_allclose(counts, 3000, atol=130)

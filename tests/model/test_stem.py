@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ecgssl.config import ModelParams, StemParams
 from ecgssl.model.encoder import Encoder
+from ecgssl.model.stdm import draw_columns
 from ecgssl.model.stem import DILATIONS, SOFTNESS, Stem, random_filters, support
 from ecgssl.signal.leads import LEADS
 
@@ -152,3 +153,28 @@ def test_shares_depend_little_on_the_position_of_a_beat(recordings):
     assert differ(first[:, 96:][:, shares], shifted[:, 96:][:, shares]) <= 0.1
     # a shift by one step moves windows by one place; only those at both ends differ
     assert float(first[:, 96:][:, shares].std(dim=0).max()) > 0.05
+
+
+@pytest.mark.parametrize("pooling", ["recording", "lead", "lead_shares"])
+@torch.inference_mode()
+def test_embedding_of_some_columns_equals_numpy(recordings, pooling):
+    model = encoder(pooling)
+    keep = draw_columns(0.6, len(recordings), 12, COLUMNS, 0, torch.Generator().manual_seed(1))
+    out = model(recordings, keep=keep, shares=True)
+    every = model(recordings).shares.numpy()
+    here = np.stack([every[row, kept] for row, kept in enumerate(keep.numpy())])  # (B, K, F)
+    np.testing.assert_allclose(out.shares, here, atol=1e-5)
+    columns = keep.shape[1] // 12
+    by_lead = [out.tokens.numpy(), here] if pooling == "lead" else [here]
+    values = np.concatenate(by_lead, axis=-1).reshape(len(recordings), 12, columns, -1).mean(axis=2)
+    expected = values.mean(axis=1) if pooling == "recording" else values.reshape(len(recordings), -1)
+    mean = out.tokens.numpy().mean(axis=1)
+    embedding = model.pool(out).numpy()
+    np.testing.assert_allclose(embedding[:, :32], mean, atol=1e-5)
+    np.testing.assert_allclose(embedding[:, 96:], expected, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_shares_are_not_computed_for_masks_of_pretraining(recordings):
+    keep = draw_columns(0.6, len(recordings), 12, COLUMNS, 0, torch.Generator().manual_seed(1))
+    assert encoder()(recordings, keep=keep).shares is None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ecgssl.model.classifier import Classifier
+from ecgssl.model.classifier import Classifier, Head
 from ecgssl.model.decoder import LeadHead
 from ecgssl.model.encoder import Encoder
 from ecgssl.pretraining.loop import build_model
@@ -45,7 +45,9 @@ def test_rates_fall_with_depth(make_params):
     assert ids(p for g in groups for p in g["params"]) == ids(model.parameters())
     rate = {id(p): g["peak"] for g in groups for p in g["params"]}
     expected = {
-        1e-3: [*model.head.parameters(), *encoder.norm.parameters()],
+        1e-3: [model.head.linear.bias, *encoder.norm.parameters()],
+        # an embedding is three times as long as a token here
+        1e-3 / 3: [model.head.linear.weight],
         5e-4: list(encoder.blocks[1].parameters()),
         2.5e-4: list(encoder.blocks[0].parameters()),
         1.25e-4: [
@@ -62,7 +64,25 @@ def test_rates_fall_with_depth(make_params):
 def test_without_layer_decay_all_rates_are_one(make_params):
     params = make_params()
     encoder = Encoder(params.model, params.signal.leads, params.signal.samples)
-    assert {g["peak"] for g in finetune_groups(encoder, nn.Linear(3, 1), 0.01, 0, 1.0)} == {0.01}
+    head = Head(encoder.width, 1)
+    assert {g["peak"] for g in finetune_groups(encoder, head, 0.01, 0, 1.0)} == {0.01}
+
+
+@pytest.mark.parametrize("features", [64, 4096])
+def test_the_first_step_changes_an_output_by_the_same_amount_for_any_number_of_features(make_params, features):
+    params = make_params()
+    encoder = Encoder(params.model, params.signal.leads, params.signal.samples)
+    head = Head(features, 1)
+    optimiser = adamw(finetune_groups(encoder, head, 0.01, 0.0, 1.0))
+    x = torch.where(torch.rand(features, generator=torch.Generator().manual_seed(0)) < 0.5, -1.0, 1.0)
+    with torch.no_grad():
+        head.linear.bias.zero_()
+        before = float(head(x))
+    head(x).sum().backward()
+    head.linear.bias.grad = None
+    optimiser.step()
+    # every weight moves by its rate against the direction of its input
+    assert before - float(head(x).detach()) == pytest.approx(0.01 * encoder.width, rel=1e-3)
 
 
 @given(warmup=st.floats(0, 0.9), progress=st.floats(0, 1))
