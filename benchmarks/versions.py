@@ -7,6 +7,7 @@ of the profile ``ptbxl-tiny`` with the shipped encoder and one thread:
 
 - ``pretraining``: forward and backward pass of one step of 64 recordings;
 - ``fine_tuning``: one epoch of ``finetune_full`` on 192 recordings, with two validations on 8 recordings;
+- ``fine_tuning_masked``: the same with half of the time columns hidden, in versions that have ``finetune.full.time_ratio``;
 - ``embedding_1`` and ``embedding_8``: ``Encoder.embed`` in fp32, with batches of 1 and 8.
 
 The output is JSON: medians in ms per recording, the ratio of the first version to each other version, and the peak rates of
@@ -60,15 +61,16 @@ def measure(folder: Path) -> dict[str, float]:
 
     encoder = ecgssl.encoder("ptbxl-tiny")
     one_epoch = FullParams(epochs=1, batch_size=RECORDINGS)
+    masked = one_epoch.model_copy(update={"time_ratio": 0.5})
     values = np.full((len(store), 5), 0.0)
     train = rows[: 3 * RECORDINGS]
     values[train[::2]] = 1
 
-    def fine_tune() -> None:
+    def fine_tune(epoch: FullParams) -> None:
         classifier = Classifier(encoder, tuple("abcde"))
         with tempfile.TemporaryDirectory() as run:
             finetune_full(
-                classifier, store, values, one_epoch, 0, lambda *_: 0.5, Path(run), {}, train=train, val=rows[-8:],
+                classifier, store, values, epoch, 0, lambda *_: 0.5, Path(run), {}, train=train, val=rows[-8:],
                 show_progress=False,
             )  # fmt: skip
 
@@ -77,9 +79,11 @@ def measure(folder: Path) -> dict[str, float]:
 
     found = {
         "pretraining": cpu_ms(lambda: forward().backward(), RECORDINGS),
-        "fine_tuning": cpu_ms(fine_tune, len(train), 2),
+        "fine_tuning": cpu_ms(lambda: fine_tune(one_epoch), len(train), 2),
         "gflop_pretraining": training_flops(model, forward) / RECORDINGS / 1e9,
     }
+    if "time_ratio" in FullParams.model_fields:
+        found["fine_tuning_masked"] = cpu_ms(lambda: fine_tune(masked), len(train), 2)
     classifier = Classifier(encoder, tuple("abcde")).train()
     found["gflop_fine_tuning"] = training_flops(classifier, lambda: classifier(batch.x)) / RECORDINGS / 1e9
     encoder.eval()
