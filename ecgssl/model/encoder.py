@@ -179,7 +179,7 @@ class Encoder(nn.Module):
         return torch.cat(parts, dim=1)
 
     def _mean_per_lead(self, values: Tensor, weight: Tensor) -> Tensor:
-        """Return the mean of values (B, L N, V) with weights (B, L N, 1) over the N visible columns of every lead, (B, L, V)."""
+        """Return the mean of values (B, L N, V) with weights (B, L N, 1) over the visible columns of every lead, (B, L, V)."""
         values, weight = (rearrange(v, "b (l n) v -> b l n v", l=len(self.leads)) for v in (values, weight))
         total, count = (values * weight).sum(dim=2), weight.sum(dim=2)  # (B, L, V), (B, L, 1)
         overall = total.sum(dim=1, keepdim=True) / count.sum(dim=1, keepdim=True).clamp_min(1)
