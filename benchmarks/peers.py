@@ -19,6 +19,7 @@ The output is JSON: medians in ms per recording, ratios, and the peak rates of m
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -41,15 +42,13 @@ def program(name: str, folders: dict[str, Path]) -> tuple[Any, Callable[[], Any]
 
     if name in ST_MEM:
         sys.path.insert(0, str(folders["st_mem"]))
-        from models import st_mem
-
+        st_mem = importlib.import_module("models.st_mem")
         model = getattr(st_mem, ST_MEM[name])(num_leads=12, seq_len=2250, patch_size=75, norm_pix_loss=True)
         x = torch.randn(BATCH, 12, 2250)
         return model, lambda: model(x, mask_ratio=0.75)["loss"], lambda: model.encoder(x[:EMBEDDED])
     if name in JEPA:
         sys.path.insert(0, str(folders["ecg_jepa"]))
-        from ecg_jepa import ecg_jepa
-
+        ecg_jepa = importlib.import_module("ecg_jepa").ecg_jepa
         sizes = ("encoder_embed_dim", "encoder_depth", "encoder_num_heads")
         sizes += ("predictor_embed_dim", "predictor_depth", "predictor_num_heads")
         given = dict(zip(sizes, JEPA[name], strict=True))

@@ -54,7 +54,7 @@ def finetune_groups(
 
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     named = [(layer_decay ** (depth + 1 - level(n)), n, p) for n, p in encoder.named_parameters()]
-    named += [(head_rate, "head.linear.weight", head.linear.weight), (1.0, "head.linear.bias", head.linear.bias)]
+    named += [(head_rate if n == "linear.weight" else 1.0, f"head.{n}", p) for n, p in head.named_parameters()]
     for relative, name, parameter in named:
         decayed = decays(name, parameter)
         group = groups.setdefault(
