@@ -165,6 +165,7 @@ def test_time_masks_hide_columns_in_training_only(store, tmp_path):
     finetune_full(start, store, values, params, 5, Rising(), tmp_path, {}, show_progress=False, **rows)
     columns, leads = start.encoder.columns, len(store.spec.leads)
     trained = {count for training, count in seen if training}
+    assert trained
     assert trained <= {columns // 2 * leads, (columns + 1) // 2 * leads}
     assert {count for training, count in seen if not training} == {None}
 
