@@ -10,6 +10,7 @@ labels, and the probes of earlier checkpoints, because a user needs only one pro
 Each ``--method NAME=OVERRIDE;OVERRIDE`` is one pretraining run of ``ecgssl.pretraining.loop.pretrain`` with these changes
 of the parameters. It is probed before the first step and after every ``pretrain.probe.every_epochs`` epochs. The learning
 rate follows the schedule of the whole run (``pretrain.samples``), so points before the end are not those of shorter runs.
+``finetune.linear.precision`` is the precision of the embeddings.
 ``minirocket`` is MiniRocket (extra ``bench``) with each number of features of ``--kernels``.
 
 The split ``test`` is not used. A run that was stopped resumes, and its clock continues at its last checkpoint. Finished
@@ -23,7 +24,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -50,6 +51,7 @@ from ecgssl.training.embed import embed_store
 OBJECTIVES = ("core", "contrastive", "reconstruction")
 MINIROCKET = "minirocket"
 Curve = list[dict[str, float]]
+Precision = Literal["auto", "bf16", "fp32"]
 
 
 class Probe:
@@ -58,15 +60,16 @@ class Probe:
     Args:
         store: store with the targets.
         targets: names of the targets.
+        precision: precision of the embeddings of training recordings; those of validation have fp32, as in ``finetune``.
     """
 
-    def __init__(self, store: Store, targets: Sequence[str]) -> None:
+    def __init__(self, store: Store, targets: Sequence[str], precision: Precision = "fp32") -> None:
         task = resolve_task(store, targets)
         if task.kind != "multilabel":
             raise InputError(Problem("task", "targets", f"are {task.kind}", "Choose a task with binary targets"))
         values = task_values(store, task)
         chosen = choose_rows(store, values)
-        self.store, self.names = store, task.outputs
+        self.store, self.names, self.precision = store, task.outputs, precision
         self.rows = np.concatenate([chosen.train, chosen.val])
         self.values = values[self.rows]
         self.train = np.arange(len(chosen.train))
@@ -75,7 +78,10 @@ class Probe:
     def of_encoder(self, model: CoReECG) -> dict[str, float]:
         """Return the point of a model: validation AUROC, and the CPU times of embedding and probe in s."""
         before = time.process_time()
-        embeddings = embed_store(model.encoder, self.store, self.rows, show_progress=False)
+        embeddings = np.concatenate([
+            embed_store(model.encoder, self.store, self.rows[part], precision=precision, show_progress=False)
+            for part, precision in ((self.train, self.precision), (self.val, "fp32"))
+        ])  # fmt: skip
         return {"embed_seconds": time.process_time() - before, **self.of_features(embeddings)}
 
     def of_features(self, features: NDArray[np.float32]) -> dict[str, float]:
@@ -208,13 +214,15 @@ def measure(name: str, overrides: list[str], args: argparse.Namespace) -> dict[s
     params = load_params(args.params, [*args.set, *overrides])
     store, seconds = prepared(args, params)
     settings: dict[str, Any] = {"kernels": args.kernels}
+    precision = params.finetune.linear.precision
     if name != MINIROCKET:
         settings = params.model_dump(mode="json", include={"seed", "model", "fda", "stdm", "objective", "pretrain"})
+        settings |= {"embeddings": precision}
     settings |= {"task": params.tasks[args.task].model_dump(mode="json"), "store": store.about["index_sha256"]}
     require_same_settings(folder / "settings.json", settings)
     if file.exists():
         return json.loads(file.read_text())
-    probe = Probe(store, params.tasks[args.task].targets)
+    probe = Probe(store, params.tasks[args.task].targets, precision)
     if name == MINIROCKET:
         curve = minirocket_curve(probe, args.kernels, folder)
     else:

@@ -3,12 +3,12 @@
     OMP_NUM_THREADS=1 python benchmarks/versions.py --store STORE --version before=FOLDER --version after=. --out FILE
 
 A version is a checkout of this repository. Each round starts one process per version, in alternating order. The work is that
-of the profile ``ptbxl-tiny`` with the shipped encoder and one thread:
+of the profile and the shipped encoder ``--encoder`` with one thread:
 
 - ``pretraining``: forward and backward pass of one step of 64 recordings;
 - ``fine_tuning``: one epoch of ``finetune_full`` on 192 recordings, with two validations on 8 recordings;
 - ``fine_tuning_masked``: the same with half of the time columns hidden, in versions that have ``finetune.full.time_ratio``;
-- ``embedding_1`` and ``embedding_8``: ``Encoder.embed`` in fp32, with batches of 1 and 8.
+- ``embedding_1`` and ``embedding_8``: ``Encoder.embed`` in fp32, with batches of 1 and 8; ``embedding_8_bf16`` in bf16.
 
 The output is JSON: medians in ms per recording, the ratio of the first version to each other version, and the peak rates of
 square matrix products (1024) in the same processes. ``share_of_peak`` uses the operations of ``flops.py`` in bf16, which do
@@ -25,16 +25,16 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from timing import cpu_ms, medians_of, peak_rates, write_result
 
 RECORDINGS = 64
-PARTS = ("pretraining", "fine_tuning", "embedding_1", "embedding_8")
+PARTS = ("pretraining", "fine_tuning", "embedding_1", "embedding_8", "embedding_8_bf16")
 
 
-def measure(folder: Path) -> dict[str, float]:
-    """Return the times of all parts with the version that this process has imported."""
+def measure(folder: Path, name: str) -> dict[str, float]:
+    """Return the times of all parts for a shipped encoder, with the version that this process has imported."""
     import numpy as np
     import torch
     from flops import training_flops
@@ -50,7 +50,7 @@ def measure(folder: Path) -> dict[str, float]:
 
     torch.set_num_threads(1)
     store, device = Store(folder), torch.device("cpu")
-    params = load_params(Path(ecgssl.__file__).parent / "profiles" / "ptbxl-tiny.yaml")
+    params = load_params(Path(ecgssl.__file__).parent / "profiles" / f"{name}.yaml")
     rows = store.rows("train")
     batch = load_batch(store, rows[:RECORDINGS], device)
     model, generator = build_model(params).train(), torch.Generator()
@@ -59,7 +59,7 @@ def measure(folder: Path) -> dict[str, float]:
         with autocast(device, "bf16"):
             return model(batch.x, batch.lead_mask, batch.patients, 0, 0.5, generator.manual_seed(0))["loss"]
 
-    encoder = ecgssl.encoder("ptbxl-tiny")
+    encoder = ecgssl.encoder(name)
     one_epoch = FullParams(epochs=1, batch_size=RECORDINGS)
     masked = one_epoch.model_copy(update={"time_ratio": 0.5})
     values = np.full((len(store), 5), 0.0)
@@ -74,8 +74,13 @@ def measure(folder: Path) -> dict[str, float]:
                 show_progress=False,
             )  # fmt: skip
 
-    def embed(size: int) -> Callable[[], Any]:
-        return torch.inference_mode()(lambda: encoder.embed(batch.x[:size]))
+    def embed(size: int, precision: Literal["bf16", "fp32"] = "fp32") -> Callable[[], Any]:
+        @torch.inference_mode()
+        def run() -> None:
+            with autocast(device, precision):
+                encoder.embed(batch.x[:size])
+
+        return run
 
     found = {
         "pretraining": cpu_ms(lambda: forward().backward(), RECORDINGS),
@@ -88,6 +93,7 @@ def measure(folder: Path) -> dict[str, float]:
     found["gflop_fine_tuning"] = training_flops(classifier, lambda: classifier(batch.x)) / RECORDINGS / 1e9
     encoder.eval()
     found |= {f"embedding_{size}": cpu_ms(embed(size), size, 9) for size in (1, 8)}
+    found["embedding_8_bf16"] = cpu_ms(embed(8, "bf16"), 8, 9)
     return found | peak_rates()
 
 
@@ -96,12 +102,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--version", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--encoder", default="ptbxl-tiny")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(measure(args.store)))
+        print(json.dumps(measure(args.store, args.encoder)))
         return
     from study import described_run
 
@@ -110,7 +117,7 @@ def main() -> None:
     for number in range(args.rounds):
         for name in sorted(versions, reverse=number % 2 == 1):
             own = os.environ | {"PYTHONPATH": str(Path(versions[name]).resolve()), "OMP_NUM_THREADS": "1"}
-            command = [sys.executable, __file__, "--one", "--store", str(args.store)]
+            command = [sys.executable, __file__, "--one", "--store", str(args.store), "--encoder", args.encoder]
             done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
             if done.returncode:
                 sys.exit(done.stderr)

@@ -29,12 +29,16 @@ class LinearParams(Section):
         scale_floor: lower limit of the standard deviation by which a feature is divided, as a fraction of the median over
             all features. Without it, a feature that hardly varies in a small cohort can dominate the score of a recording
             that is unlike the cohort. The clinical baseline, whose features have different units, does not use it.
+        precision: precision in which the encoder embeds training recordings: ``bf16``, which is faster on hardware that
+            supports it, ``fp32``, or ``auto``: bf16 on a GPU that supports it, and fp32 on a CPU. Validation and test
+            recordings are embedded in fp32. Cross-validation uses fp32.
     """
 
     solver: Literal["auto", "logistic", "ridge"] = "auto"
     C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.0001, 0.001, 0.01, 0.1, 1.0]
     class_weight: Annotated[list[ClassWeight], Field(min_length=1)] = ["none", "balanced"]
     scale_floor: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
 
 
 class EpochParams(Section):

@@ -78,6 +78,8 @@ def cross_validate(
             raises this error.
         ContractMismatch: encoder and store have different preprocessing settings.
     """
+    # every recording is scored, and scores are computed in fp32
+    params = params.model_copy(update={"linear": params.linear.model_copy(update={"precision": "fp32"})})
     task = resolve_task(store, targets)
     values = task_values(store, task)
     rows = _usable(store, values, leads)

@@ -1,9 +1,10 @@
-"""Embeddings of stored recordings, cached on disk for each combination of encoder weights, store and leads."""
+"""Embeddings of stored recordings, cached on disk for each combination of encoder weights, store, leads and precision."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from ecgssl.finetuning.row_cache import cached_rows
 from ecgssl.model.encoder import Encoder
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import weight_bytes
+from ecgssl.training.device import embedding_precision, resolve_device
 from ecgssl.training.embed import embed_store
 
 
@@ -23,6 +25,7 @@ def cached_embeddings(
     cache: Path,
     leads: NDArray[np.bool_] | None = None,
     *,
+    precision: Literal["auto", "bf16", "fp32"] = "fp32",
     show_progress: bool = True,
 ) -> NDArray[np.float32]:
     """Return the embeddings (len(rows), E) of stored recordings. Those missing from the cache are computed and added.
@@ -33,11 +36,14 @@ def cached_embeddings(
         rows: rows of the store.
         cache: cache folder.
         leads: mask (L,) of the leads that the encoder may use; all by default.
+        precision: precision of the encoder (``embedding_precision``).
         show_progress: draw a progress bar on a terminal.
     """
+    chosen = embedding_precision(precision, resolve_device("auto"))
+    made_with = digest(encoder) + ("" if chosen == "fp32" else chosen)
     return cached_rows(
-        store, rows, cache, leads, digest(encoder), encoder.embed_dim, "embeddings",
-        lambda lacking: embed_store(encoder, store, lacking, leads=leads, show_progress=show_progress),
+        store, rows, cache, leads, made_with, encoder.embed_dim, "embeddings",
+        lambda lacking: embed_store(encoder, store, lacking, leads=leads, precision=chosen, show_progress=show_progress),
     )  # fmt: skip
 
 

@@ -36,7 +36,6 @@ from ecgssl.probes.by_kind import probe_for
 from ecgssl.probes.selection import selection_score
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import RunState, load_encoder, write_model
-from ecgssl.training.device import resolve_device
 from ecgssl.training.model_folder import CONFIG
 from ecgssl.training.origin import describe_origin
 
@@ -255,22 +254,21 @@ class _Run:
 
     def linear(self, encoder: Encoder) -> _Linear:
         train, val = self.rows.train, self.rows.val
-        embeddings = cached_embeddings(
-            encoder, self.store, np.concatenate([train, self.scored]), self.work / "embeddings", self.leads,
-            show_progress=self.show_progress,
+        # validation and test recordings are embedded in fp32, as by a deployed model
+        learned, scored = (
+            cached_embeddings(
+                encoder, self.store, rows, self.work / "embeddings", self.leads,
+                precision=self.params.linear.precision if rows is train else "fp32", show_progress=self.show_progress,
+            )
+            for rows in (train, self.scored)
         )  # fmt: skip
-        learned, scored = embeddings[: len(train)], embeddings[len(train) :]
         probe = probe_for(self.task.kind, self.params.linear, learned.shape)(
             learned, self.values[train], scored[: len(val)], self.values[val], self.params.linear,
             names=self.task.outputs, groups=self.store.patients[train], seed=self.seed,
         )  # fmt: skip
         classifier = probe_classifier(encoder, probe)
-        if resolve_device("auto").type == "cpu":
-            with torch.inference_mode():
-                outputs = classifier.from_features(torch.from_numpy(scored)).double().numpy()
-        else:
-            # on a GPU, embeddings may have half precision, so the outputs are computed again in fp32
-            outputs = predict_logits(classifier, self.store, self.scored, self.leads)
+        with torch.inference_mode():
+            outputs = classifier.from_features(torch.from_numpy(scored)).double().numpy()
         return _Linear(probe, classifier, outputs)
 
     def epochs(self, start: Classifier) -> FullResult:

@@ -15,6 +15,8 @@ TAPS = 9
 """Number of independent values of a filter, as in ROCKET (Dempster et al. 2020, arXiv 1910.13051)."""
 DILATIONS = (1, 1, 2, 2, 3, 5)
 """Samples per value of successive filters. A filter of dilation 5 covers 45 samples."""
+GROUPS = ((1, 2), (3, 5))
+"""Dilations whose filters are applied together by ``Stem.shares``. Short filters need fewer operations."""
 THRESHOLDS = (0.03, 3.0)
 """Range of the absolute values of thresholds, in units of the normalised recording."""
 SOFTNESS = 0.02
@@ -64,11 +66,10 @@ class Stem(nn.Module):
         """
         if keep is not None:
             x = self._visible_only(x, keep)
-        responses = []
-        for windows in self._windows(x, self.offsets):
-            if keep is not None:
-                windows = windows.gather(1, keep[..., None].expand(-1, -1, self.patch))
-            responses.append(self._respond(windows))
+        part = slice(*support(max(DILATIONS), self.patch))  # the values of all filters outside are 0
+        filters, responses = self.filters[:, part], []
+        for windows in self._windows(x, self.offsets, part, keep):
+            responses.append(F.linear(windows, filters, -self.thresholds))
         out: Tensor = self.to_token(F.gelu(torch.cat(responses, dim=-1)))
         return out
 
@@ -84,38 +85,44 @@ class Stem(nn.Module):
         if torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
                 return self.shares(x.float(), keep)
+        groups, order = self._groups()
         if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return self._shares(x, keep)
+            return self._shares(x, keep, groups)[..., order]
         kept = [None] * len(x) if keep is None else keep.split(CHUNK)
-        return torch.cat([self._shares(part, at) for part, at in zip(x.split(CHUNK), kept, strict=False)])
+        parts = [self._shares(part, at, groups) for part, at in zip(x.split(CHUNK), kept, strict=False)]
+        return torch.cat(parts)[..., order]
 
-    def _shares(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        # the values of all filters outside the longest support are 0
-        start, stop = support(max(DILATIONS), self.patch)
-        slope, offset = self.filters[:, start:stop] / SOFTNESS, 0.5 - self.thresholds / SOFTNESS
-        total: Tensor | None = None
-        for windows in self._windows(x, self.share_offsets):
+    def _groups(self) -> tuple[list[tuple[slice, Tensor, Tensor]], list[int]]:
+        """Return the samples of a window, slopes (F', S) and offsets (F',) of each group, and the order of all filters."""
+        groups, members = [], []
+        for dilations in GROUPS:
+            part = slice(*support(max(dilations), self.patch))
+            chosen = [n for n in range(len(self.filters)) if DILATIONS[n % len(DILATIONS)] in dilations]
+            groups.append((part, self.filters[chosen, part] / SOFTNESS, 0.5 - self.thresholds[chosen] / SOFTNESS))
+            members += chosen
+        return groups, sorted(range(len(members)), key=members.__getitem__)
+
+    def _shares(self, x: Tensor, keep: Tensor | None, groups: list[tuple[slice, Tensor, Tensor]]) -> Tensor:
+        """Return the shares (B, K, F) of the filters in the order of the groups."""
+        totals: list[Tensor] = []
+        for windows in self._windows(x, self.share_offsets, slice(None), keep):
             # one offset at a time, because all responses of a batch take several GB
-            windows = windows[..., start:stop]
-            if keep is not None:
-                windows = windows.gather(1, keep[..., None].expand(-1, -1, stop - start))
-            above = F.linear(windows, slope, offset).clamp_(0, 1)
-            total = above if total is None else total.add_(above)
-        assert total is not None
-        return total / self.share_offsets
+            above = [F.linear(windows[..., part], slope, offset).clamp_(0, 1) for part, slope, offset in groups]
+            totals = [total.add_(new) for total, new in zip(totals, above, strict=True)] if totals else above
+        return torch.cat(totals, dim=-1) / self.share_offsets
 
-    def _windows(self, x: Tensor, offsets: int) -> Iterator[Tensor]:
-        """Yield the windows (B, L N, P) at each offset, in steps of ``patch / offsets`` samples, centred on the patches."""
+    def _windows(self, x: Tensor, offsets: int, part: slice, keep: Tensor | None) -> Iterator[Tensor]:
+        """Yield samples ``part`` of the windows (B, K, P) at each offset, centred on the patches ``keep`` or on all.
+
+        The offsets are steps of ``patch / offsets`` samples.
+        """
         step = self.patch // offsets
         before = step * (offsets // 2)
         padded = F.pad(x, (before, step * offsets - before))
         for k in range(offsets):
-            part = padded[..., k * step : k * step + x.shape[-1]]
-            yield rearrange(part, "b l (n p) -> b (l n) p", p=self.patch)
-
-    def _respond(self, windows: Tensor) -> Tensor:
-        """Return the responses (B, K, F) of windows (B, K, P), relative to the thresholds."""
-        return F.linear(windows, self.filters, -self.thresholds)
+            shifted = padded[..., k * step : k * step + x.shape[-1]]
+            windows = rearrange(shifted, "b l (n p) -> b (l n) p", p=self.patch)[..., part]
+            yield windows if keep is None else windows.gather(1, keep[..., None].expand(-1, -1, windows.shape[-1]))
 
     def _visible_only(self, x: Tensor, keep: Tensor) -> Tensor:
         """Return x (B, L, T) with 0 in all patches that are not in ``keep`` (B, K)."""

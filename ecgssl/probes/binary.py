@@ -27,7 +27,7 @@ from ecgssl.config import LinearParams
 from ecgssl.config.manifest import OutputKind
 from ecgssl.datasets.enough_data import FIT, shortages
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.statistics.metrics import ranking_metrics
+from ecgssl.evaluation.statistics.ranking import area_under_roc
 from ecgssl.probes.logistic_solver import Array, PrincipalAxes, principal_axes, solve
 
 MIN_VALIDATION = 10
@@ -135,7 +135,7 @@ def fit_probe(
             if len(grid) == 1:
                 rule = "only_candidate"
             elif selectable[k]:
-                aurocs = [ranking_metrics(vy[:, k], val_scores @ f[0][:, j] + f[1][j])[0][0] for f in fits]
+                aurocs = [area_under_roc(vy[:, k], val_scores @ f[0][:, j] + f[1][j]) for f in fits]
                 losses, rule = -np.array(aurocs), "validation_auroc"
             elif k in cross_validated:
                 losses, rule = cross_validated[k], "cross_validation_log_loss"

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from ecgssl.config.manifest import OutputKind
-from ecgssl.evaluation.statistics.metrics import macro, ranking_metrics
+from ecgssl.evaluation.statistics.metrics import macro
+from ecgssl.evaluation.statistics.ranking import area_under_roc
 
 Array = NDArray[np.float64]
 
 
 def macro_auroc(targets: Array, logits: Array) -> float:
     """Return the macro AUROC: the mean over the labels with both classes; NaN if there are none."""
-    return float(macro([ranking_metrics(targets[:, k], logits[:, k])[0][0] for k in range(targets.shape[1])]))
+    return float(macro([area_under_roc(targets[:, k], logits[:, k]) for k in range(targets.shape[1])]))
 
 
 def macro_class_auroc(targets: Array, logits: Array) -> float:

@@ -37,6 +37,16 @@ def resolve_precision(name: Literal["auto", "bf16", "fp32"], device: torch.devic
     return "bf16" if any(getattr(torch.cpu, probe, bool)() for probe in probes) else "fp32"
 
 
+def embedding_precision(name: Literal["auto", "bf16", "fp32"], device: torch.device) -> Literal["bf16", "fp32"]:
+    """Return the precision of a frozen encoder for a name. ``auto`` selects bf16 on a GPU that supports it, otherwise fp32.
+
+    On a CPU, bf16 must be chosen, because embeddings then depend on the type of CPU.
+    """
+    if name == "auto" and device.type == "cpu":
+        return "fp32"
+    return resolve_precision(name, device)
+
+
 def autocast(device: torch.device, precision: Literal["bf16", "fp32"]) -> AbstractContextManager[None]:
     """Return an autocast context for ``bf16``; it has no effect for ``fp32``."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

@@ -18,6 +18,7 @@ from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import prediction_table
 from ecgssl.evaluation.statistics import metrics
 from ecgssl.evaluation.statistics.metrics import Metric, macro, ranking_metrics, support
+from ecgssl.evaluation.statistics.ranking import area_under_roc
 
 rows = st.lists(
     st.tuples(st.sampled_from([0.0, 1.0, np.nan]), st.integers(-4, 4), st.integers(0, 3)), min_size=1, max_size=40
@@ -38,6 +39,7 @@ def test_equal_to_scikit_learn_with_ties_masks_and_weights(data: list[tuple[floa
             assert auroc[row] == pytest.approx(roc_auc_score(y[use], s[use], sample_weight=weight[use]), abs=1e-12)
             expected = average_precision_score(y[use], s[use], sample_weight=weight[use])
             assert auprc[row] == pytest.approx(expected, abs=1e-12)
+    np.testing.assert_array_equal(area_under_roc(y, s), auroc[0])
 
 
 @settings(max_examples=60, deadline=None)
@@ -100,10 +102,12 @@ def test_a_registered_metric_is_reported_and_paired_only_if_declared(monkeypatch
 
 def test_unknown_targets_may_have_any_score_but_known_ones_may_not() -> None:
     assert ranking_metrics([0, 1, np.nan], [0, 1, np.nan])[0][0] == 1
-    with pytest.raises(ValueError, match="finite"):
-        ranking_metrics([0, 1], [0, np.inf])
-    with pytest.raises(ValueError, match="0, 1 or NaN"):
-        ranking_metrics([0, 2], [0, 1])
+    assert area_under_roc([0, 1, np.nan], [0, 1, np.nan]) == 1
+    for function in (ranking_metrics, area_under_roc):
+        with pytest.raises(ValueError, match="finite"):
+            function([0, 1], [0, np.inf])
+        with pytest.raises(ValueError, match="0, 1 or NaN"):
+            function([0, 2], [0, 1])
 
 
 def test_brier_and_wilson_equal_other_libraries() -> None:

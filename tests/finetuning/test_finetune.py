@@ -11,7 +11,7 @@ import torch
 from heartbeats import heartbeats
 from wfdb_files import write_record
 
-from ecgssl.config import FinetuneParams, ManifestParams, ModelParams, Target, parse_params
+from ecgssl.config import FinetuneParams, LinearParams, ManifestParams, ModelParams, Target, parse_params
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.evaluation.predictions import kind_of, read_predictions
@@ -23,7 +23,8 @@ from ecgssl.model.encoder import Encoder
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.store import Store
-from ecgssl.training.checkpoint import load_classifier, save_model
+from ecgssl.training.batches import load_batch
+from ecgssl.training.checkpoint import load_classifier, load_encoder, save_model
 
 SECTIONS = {
     "tasks": {"t": {"targets": ["AF"]}},
@@ -152,6 +153,29 @@ def test_leads_that_are_not_named_are_not_seen(store, encoder, tmp_path):
     assert two.choices["rows"]["unlabelled"] == {s: int(9 in store.rows(s)) for s in ("train", "val", "test")}
     twelve = run(store, encoder, tmp_path / "linear0", ["AF"], leads=list(LEADS))
     np.testing.assert_array_equal(twelve.predictions["logit__AF"], whole.predictions["logit__AF"])
+
+
+def test_only_training_recordings_are_embedded_in_bf16(store, encoder, tmp_path):
+    fp32, bf16 = (
+        finetune(
+            store, encoder, ["AF"], "linear", PARAMS.model_copy(update={"linear": linear}), 3, tmp_path,
+            show_progress=False,
+        )
+        for linear in (LinearParams(C=[0.01], precision="fp32"), LinearParams(C=[0.01], precision="bf16"))
+    )  # fmt: skip
+    assert len(list((tmp_path / "embeddings").iterdir())) == 4, "two encoders and two precisions"
+    values = task_values(store, resolve_task(store, ["AF"]))
+    rows = choose_rows(store, values)
+    model = load_encoder(encoder, store.spec, "")[0].eval()
+    batch = load_batch(store, rows.train, torch.device("cpu"), None)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        embedded = model.embed(batch.x, batch.lead_mask, batch.recorded).float().numpy()
+    np.testing.assert_allclose(bf16.classifier.head.mean, embedded.mean(axis=0), atol=1e-3)
+    assert not np.allclose(bf16.classifier.head.mean, fp32.classifier.head.mean, rtol=0, atol=1e-6)
+    for result in (fp32, bf16):
+        scored = predict_logits(result.classifier, store, np.concatenate([rows.val, rows.test]))
+        own = result.predictions[result.predictions["model"] == "linear"]
+        np.testing.assert_allclose(own[["logit__AF"]], scored, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("targets", [["AF", "MI"], ["rhythm"], ["ef"]])

@@ -30,21 +30,27 @@ def differ(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def responses(stem: Stem, x: torch.Tensor, offsets: int) -> np.ndarray:
     """Return the responses (B, L, N, O, F) relative to the thresholds, with NumPy."""
-    step = PATCH // offsets
-    padded = np.pad(x.double().numpy(), ((0, 0), (0, 0), (PATCH, PATCH)))
-    first = PATCH - (offsets // 2) * step
-    starts = first + np.arange(x.shape[-1] // PATCH)[:, None] * PATCH + np.arange(offsets) * step  # (N, O)
-    windows = padded[:, :, starts[..., None] + np.arange(PATCH)]  # (B, L, N, O, P)
+    patch = stem.patch
+    step = patch // offsets
+    padded = np.pad(x.double().numpy(), ((0, 0), (0, 0), (patch, patch)))
+    first = patch - (offsets // 2) * step
+    starts = first + np.arange(x.shape[-1] // patch)[:, None] * patch + np.arange(offsets) * step  # (N, O)
+    windows = padded[:, :, starts[..., None] + np.arange(patch)]  # (B, L, N, O, P)
     return windows @ stem.filters.double().numpy().T - stem.thresholds.double().numpy()
 
 
 @settings(max_examples=20, deadline=None)
-@given(offsets=st.sampled_from([1, 2, 5, 10, 25]), filters=st.integers(1, 4), seed=st.integers(0, 100))
+@given(
+    patch=st.sampled_from([10, 20, 50, 100]),
+    offsets=st.sampled_from([1, 2, 5, 10]),
+    filters=st.integers(1, 13),
+    seed=st.integers(0, 100),
+)
 @torch.inference_mode()
-def test_stem_equals_numpy(offsets, filters, seed):
+def test_stem_equals_numpy(patch, offsets, filters, seed):
     torch.manual_seed(seed)
-    stem = Stem(StemParams(filters=filters, offsets=offsets, share_offsets=offsets), PATCH, 8)
-    x = torch.randn(2, 3, 4 * PATCH)
+    stem = Stem(StemParams(filters=filters, offsets=offsets, share_offsets=offsets), patch, 8)
+    x = torch.randn(2, 3, 4 * patch)
     expected = responses(stem, x, offsets)
     flat = torch.from_numpy(expected).float().reshape(2, 12, -1)
     np.testing.assert_allclose(stem(x), stem.to_token(torch.nn.functional.gelu(flat)), atol=1e-4)

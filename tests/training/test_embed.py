@@ -62,3 +62,12 @@ def test_the_encoder_is_left_ready_and_can_still_be_trained(make_params, store):
 
 def test_no_rows(encoder, store):
     assert embed_store(encoder, store, np.array([], dtype=np.int64)).shape == (0, encoder.embed_dim)
+
+
+def test_bf16_embeddings_are_close_to_fp32(encoder, store):
+    rows = np.arange(12)
+    fp32, bf16 = (embed_store(encoder, store, rows, precision=p, show_progress=False) for p in ("fp32", "bf16"))
+    assert not np.array_equal(fp32, bf16)
+    assert bf16.dtype == np.float32
+    # bf16 has 8 significant bits
+    np.testing.assert_allclose(bf16, fp32, atol=0.02 * np.abs(fp32).max())

@@ -105,6 +105,23 @@ class Ranking:
         return areas[0], areas[1]
 
 
+def area_under_roc(target: ArrayLike, score: ArrayLike) -> float:
+    """Return the AUROC of one label; NaN if the recordings have only one class. Equal to ``Ranking.areas``, but faster.
+
+    It is the share of pairs of a positive and a negative recording in which the positive has the higher score; equal scores
+    count as half a pair (Hanley and McNeil 1982). See ``cumulative_counts`` for arguments and errors.
+    """
+    y, s = _known(target, score)[1:]
+    positive, negative = np.sort(s[y == 1]), np.sort(s[y == 0])
+    pairs = len(positive) * len(negative)
+    if not pairs:
+        return float("nan")
+    # twice the number of pairs is an integer; the longer array is searched, because it takes less time
+    few, many = sorted((positive, negative), key=len)
+    twice = sum(int(np.searchsorted(many, few, side).sum(dtype=np.int64)) for side in ("left", "right"))
+    return (twice if few is positive else 2 * pairs - twice) / 2 / pairs
+
+
 def _sums(rows: NDArray[np.int32], ends: NDArray[np.int32], columns: Weights, kind: type[Any]) -> NDArray[Any]:
     """Return the sums of weights (N, R) over consecutive groups of rows, as an array (R, groups).
 
@@ -123,15 +140,22 @@ def _sums(rows: NDArray[np.int32], ends: NDArray[np.int32], columns: Weights, ki
     return np.ascontiguousarray(out.T)
 
 
-def _ordered(target: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.int64], Array, NDArray[np.int64]]:
-    """Return the rows with a known target by descending score, their targets, and the last place of each distinct score."""
+def _known(target: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.int64], Array, Array]:
+    """Return the rows with a known target, their targets and scores. See ``cumulative_counts`` for errors."""
     y, s = np.asarray(target, dtype=float), np.asarray(score, dtype=float)
     known = np.flatnonzero(~np.isnan(y))
-    if not np.isin(y[known], (0.0, 1.0)).all():
+    y, s = y[known], s[known]
+    if not ((y == 0) | (y == 1)).all():
         raise ValueError("targets must be 0, 1 or NaN (unknown)")
-    if not np.isfinite(s[known]).all():
+    if not np.isfinite(s).all():
         raise ValueError("scores must be finite")
-    order = known[np.argsort(-s[known], kind="stable")]
-    s, y = s[order], y[order]
+    return known, y, s
+
+
+def _ordered(target: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.int64], Array, NDArray[np.int64]]:
+    """Return the rows with a known target by descending score, their targets, and the last place of each distinct score."""
+    known, y, s = _known(target, score)
+    order = np.argsort(-s, kind="stable")
+    known, s, y = known[order], s[order], y[order]
     ends = np.flatnonzero(s[1:] != s[:-1])
-    return order, y, np.append(ends, len(s) - 1) if len(s) else ends
+    return known, y, np.append(ends, len(s) - 1) if len(s) else ends
