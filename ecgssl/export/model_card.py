@@ -15,6 +15,7 @@ from ecgssl.export.write_graphs import RAW_NAME, WrittenGraphs
 from ecgssl.leakage.identities import FILE
 from ecgssl.leakage.overlap import in_words
 from ecgssl.model.classifier import Classifier
+from ecgssl.signal.normalise import USUAL_VOLTAGE
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.training.origin import SYNTHETIC_ONLY, data_text, is_synthetic_only, origins, plain_text, started_from
 
@@ -194,6 +195,7 @@ def _contract(spec: SignalSpec) -> str:
     scale = {
         "recording": "one root mean square for the whole recording, which keeps the voltage ratios between leads",
         "lead": "the root mean square of each lead",
+        "fixed": f"{USUAL_VOLTAGE:g} mV for all recordings, so that the model receives the voltages themselves",
         "none": "none, values in mV",
     }[spec.normalise.method]
     absent = "are marked in the lead mask" if spec.missing_leads == "mask" else "are rejected"

@@ -24,6 +24,7 @@ _MODES = {
 _SCALES = {
     "recording": "Voltages are divided by the root mean square of the whole recording, which keeps the ratios between leads.",
     "lead": "Voltages are divided by the root mean square of their lead.",
+    "fixed": "Voltages are divided by a constant, so that the model receives the voltages themselves.",
     "none": "Voltages are not scaled; they remain in mV.",
 }
 _OUTPUTS = {

@@ -7,12 +7,15 @@ from torch import Tensor
 
 from ecgssl.signal.spec import NormaliseSpec
 
+USUAL_VOLTAGE = 0.2
+"""Divisor of method ``fixed`` in mV: the standard deviation of all recordings of PTB-XL, cleaned at 100 Hz, is 0.205 mV."""
+
 
 def normalise(x: Tensor, lead_mask: Tensor, spec: NormaliseSpec, recorded: Tensor | None = None) -> Tensor:
     """Return the signal divided by its root mean square, but at least by ``spec.floor``.
 
     The root mean square is computed over the recorded samples of all present leads or, with method ``lead``, for each lead.
-    With method ``none``, the signal is not divided. The offset is not removed, because cleaning has removed it.
+    With method ``fixed``, all signals are divided by ``USUAL_VOLTAGE``; with ``none``, they are not divided. The offset is not removed, because cleaning has removed it.
 
     Args:
         x: (batch, leads, samples) in mV; values of absent leads are ignored, including NaN.
@@ -31,6 +34,8 @@ def normalise(x: Tensor, lead_mask: Tensor, spec: NormaliseSpec, recorded: Tenso
     signal = torch.where(seen, x.float(), 0.0)
     if spec.method == "none":
         return signal
+    if spec.method == "fixed":
+        return signal / USUAL_VOLTAGE
     power = signal.square().mean(dim=-1, keepdim=True)
     if recorded is not None:
         # this factor is exactly 1 for a complete recording, whose result is then the same bit for bit

@@ -63,7 +63,7 @@ class Perfect(torch.nn.Module):
         return self.target
 
 
-@pytest.mark.parametrize("method", ["recording", "lead", "none"])
+@pytest.mark.parametrize("method", ["recording", "lead", "fixed", "none"])
 @pytest.mark.parametrize("target", ["plain", "patch_norm"])
 @pytest.mark.parametrize("row", [0, 1])
 def test_a_perfect_prediction_completes_the_recording_in_mv(method, target, row):

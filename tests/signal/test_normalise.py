@@ -12,6 +12,8 @@ from ecgssl.signal.leads import LIMB_MATRIX
 from ecgssl.signal.normalise import normalise
 from ecgssl.signal.spec import NormaliseSpec
 
+METHODS = ("recording", "lead", "fixed", "none")
+
 
 def batch(seed: int, size: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     rng = np.random.default_rng(seed)
@@ -21,14 +23,15 @@ def batch(seed: int, size: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(mask)
 
 
-@given(seed=st.integers(0, 2**32 - 1), method=st.sampled_from(["recording", "lead", "none"]))
+@given(seed=st.integers(0, 2**32 - 1), method=st.sampled_from(METHODS))
 def test_against_numpy(seed: int, method: str) -> None:
     x, mask = batch(seed)
     got = normalise(x, mask, NormaliseSpec(method=method, floor=0.1)).numpy()
     for signal, there, out in zip(x.numpy(), mask.numpy(), got, strict=True):
         expected = np.zeros_like(signal)
         scale = np.sqrt(np.mean(signal[there].astype(np.float64) ** 2, axis=None if method == "recording" else 1))
-        scale = np.maximum(scale, 0.1) if method != "none" else np.ones_like(scale)
+        constant = {"fixed": 0.2, "none": 1.0}.get(method)
+        scale = np.maximum(scale, 0.1) if constant is None else np.full_like(scale, constant)
         expected[there] = signal[there] / (scale if method == "recording" else scale[:, None])
         np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
 
@@ -36,7 +39,7 @@ def test_against_numpy(seed: int, method: str) -> None:
 def test_absent_leads_are_exactly_zero_and_do_not_count_even_as_nan() -> None:
     x, mask = batch(1)
     dirty = torch.where(mask[..., None], x, torch.nan)
-    for method in ("recording", "lead", "none"):
+    for method in METHODS:
         out = normalise(dirty, mask, NormaliseSpec(method=method))
         assert (out[~mask] == 0).all()
         torch.testing.assert_close(out, normalise(x, mask, NormaliseSpec(method=method)))
@@ -66,7 +69,7 @@ def test_single_precision_within_autocast_and_from_half() -> None:
     assert normalise(x.bfloat16(), mask, NormaliseSpec()).dtype == torch.float32
 
 
-@pytest.mark.parametrize("method", ["recording", "lead", "none"])
+@pytest.mark.parametrize("method", METHODS)
 def test_exports_without_control_flow_on_data(method: str) -> None:
     spec = NormaliseSpec(method=method)
 
@@ -82,7 +85,7 @@ def test_exports_without_control_flow_on_data(method: str) -> None:
 
 
 @given(
-    seed=st.integers(0, 2**32 - 1), method=st.sampled_from(["recording", "lead", "none"]), recorded=st.integers(1, 100)
+    seed=st.integers(0, 2**32 - 1), method=st.sampled_from(METHODS), recorded=st.integers(1, 100)
 )
 def test_short_recordings_are_normalised_like_a_window_of_their_length(seed: int, method: str, recorded: int) -> None:
     x, mask = batch(seed)
