@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecgssl.config.public_sets import LOCAL_SETS, SYNTHETIC
+from ecgssl.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from ecgssl.config import OneSet, SetParams
@@ -61,9 +62,13 @@ def load(params: SetParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
             split=params.split,
             may_cross=params.overlap != "error",
         )
-    return load_manifest(
-        Path(cohort_dir) / SYNTHETIC_MANIFEST, name=SYNTHETIC, licence="Apache-2.0", seed=seed, split=params.split
-    )
+    table = Path(cohort_dir) / SYNTHETIC_MANIFEST
+    if not table.exists():
+        remedy = (
+            "Simulate the recordings with 'dvc repro', or use reader cohort and the table that 'ecgssl simulate' writes"
+        )
+        raise InputError(Problem(str(table), "file", "does not exist; the set has reader synthetic", remedy))
+    return load_manifest(table, name=SYNTHETIC, licence="Apache-2.0", seed=seed, split=params.split)
 
 
 def _public(params: SetParams) -> Cohort:

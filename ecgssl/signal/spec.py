@@ -59,15 +59,15 @@ class NormaliseSpec(_Frozen):
     """Settings of amplitude normalisation. The offset is not removed, because the band-pass filter has removed it.
 
     Args:
-        method: ``recording`` divides all leads by the standard deviation of the recording, which preserves the voltage
-            ratios between leads. ``lead`` divides each lead by its own standard deviation. ``fixed`` divides all
-            recordings by 0.2 mV, a usual standard deviation, so that the encoder receives the voltages themselves: signs
-            of hypertrophy are voltages. ``none`` keeps the signal in mV.
+        method: ``fixed`` divides all recordings by 0.2 mV, a usual standard deviation, so that the encoder receives the
+            voltages themselves: criteria of hypertrophy are voltages. ``recording`` divides all leads by the standard
+            deviation of the recording, which preserves only the voltage ratios between leads. ``lead`` divides each lead
+            by its own standard deviation. ``none`` keeps the signal in mV.
         floor: smallest divisor in mV, which prevents amplification of noise in flat recordings; not used by ``fixed``
             and ``none``.
     """
 
-    method: Literal["recording", "lead", "fixed", "none"] = "recording"
+    method: Literal["fixed", "recording", "lead", "none"] = "fixed"
     floor: Annotated[float, Field(gt=0, le=1)] = 0.02
 
 

@@ -348,3 +348,9 @@ def test_all_wrong_options_of_a_simulation_are_listed() -> None:
     for part in ("'afib=2'", "'ectopy'", "'st_elevation=11'", "--noise", "--site", "--age"):
         assert part in message
     assert simulation(["af=2", "ectopy=0.5"], patients=3).prevalence == {"af": 2.0, "ectopy": 0.5}
+
+
+def test_a_set_that_was_not_simulated_says_how(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'ecgssl simulate'") as caught:
+        load(SetParams(), tmp_path)
+    assert str(tmp_path / "manifest.csv") in str(caught.value)
