@@ -12,10 +12,11 @@ USUAL_VOLTAGE = 0.2
 
 
 def normalise(x: Tensor, lead_mask: Tensor, spec: NormaliseSpec, recorded: Tensor | None = None) -> Tensor:
-    """Return the signal divided by its root mean square, but at least by ``spec.floor``.
+    """Return the signal divided by the amplitude that ``spec.method`` defines.
 
-    The root mean square is computed over the recorded samples of all present leads or, with method ``lead``, for each lead.
-    With method ``fixed``, all signals are divided by ``USUAL_VOLTAGE``; with ``none``, they are not divided. The offset is not removed, because cleaning has removed it.
+    Method ``fixed`` divides all signals by ``USUAL_VOLTAGE``. ``recording`` divides by the root mean square of the recorded
+    samples of all present leads, ``lead`` by that of each lead, but at least by ``spec.floor``. ``none`` does not divide. The
+    offset is not removed, because cleaning has removed it.
 
     Args:
         x: (batch, leads, samples) in mV; values of absent leads are ignored, including NaN.
@@ -26,12 +27,15 @@ def normalise(x: Tensor, lead_mask: Tensor, spec: NormaliseSpec, recorded: Tenso
 
     Returns:
         (batch, leads, samples) float32 without unit (mV for method ``none``). Absent leads and samples that
-        were not recorded are exactly 0.
+        were not recorded are exactly 0. If a recorded value is not finite, the whole recording is NaN, so that a model gives
+        no number.
     """
     seen = lead_mask.unsqueeze(-1)
     if recorded is not None:
         seen = seen & recorded_samples(recorded, x.shape[-1]).unsqueeze(1)
     signal = torch.where(seen, x.float(), 0.0)
+    # add 0, or NaN if a value is not finite
+    signal = signal + (0 * signal).sum(dim=(1, 2), keepdim=True)
     if spec.method == "none":
         return signal
     if spec.method == "fixed":

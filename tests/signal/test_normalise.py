@@ -48,14 +48,28 @@ def test_absent_leads_are_exactly_zero_and_do_not_count_even_as_nan() -> None:
 def test_silence_stays_silent_and_small_signals_are_not_blown_up() -> None:
     x = torch.full((1, 12, 100), 1e-3)
     mask = torch.ones(1, 12, dtype=torch.bool)
-    torch.testing.assert_close(normalise(x, mask, NormaliseSpec(floor=0.02)), torch.full((1, 12, 100), 0.05))
-    assert not normalise(torch.zeros(1, 12, 9), torch.zeros(1, 12, dtype=torch.bool), NormaliseSpec()).any()
+    recording = NormaliseSpec(method="recording", floor=0.02)
+    torch.testing.assert_close(normalise(x, mask, recording), torch.full((1, 12, 100), 0.05))
+    for method in METHODS:
+        nothing = torch.zeros(1, 12, 9), torch.zeros(1, 12, dtype=torch.bool)
+        assert not normalise(*nothing, NormaliseSpec(method=method)).any()
 
 
-def test_limb_laws_and_voltage_ratios_survive() -> None:
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_makes_the_whole_recording_nan(method: str, value: float) -> None:
+    x, mask = batch(6)
+    x[1, 0, 50] = value
+    out = normalise(x, mask, NormaliseSpec(method=method))
+    assert out[1].isnan().all()
+    assert out[[0, 2]].isfinite().all()
+
+
+@pytest.mark.parametrize("method", ["recording", "fixed"])
+def test_limb_laws_and_voltage_ratios_survive(method: str) -> None:
     x, _ = batch(2)
     x[:, :6] = torch.from_numpy(LIMB_MATRIX.astype(np.float32)) @ x[:, :2]
-    out = normalise(x, torch.ones(3, 12, dtype=torch.bool), NormaliseSpec())
+    out = normalise(x, torch.ones(3, 12, dtype=torch.bool), NormaliseSpec(method=method))
     torch.testing.assert_close(out[:, 2], out[:, 1] - out[:, 0], atol=1e-5, rtol=0)
     torch.testing.assert_close(out[:, 7] * x[:, 8], out[:, 8] * x[:, 7], atol=1e-5, rtol=1e-4)
 
@@ -63,10 +77,10 @@ def test_limb_laws_and_voltage_ratios_survive() -> None:
 def test_single_precision_within_autocast_and_from_half() -> None:
     x, mask = batch(3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = normalise(x, mask, NormaliseSpec())
+        out = normalise(x, mask, NormaliseSpec(method="recording"))
     assert out.dtype == torch.float32
-    assert torch.equal(out, normalise(x, mask, NormaliseSpec()))
-    assert normalise(x.bfloat16(), mask, NormaliseSpec()).dtype == torch.float32
+    assert torch.equal(out, normalise(x, mask, NormaliseSpec(method="recording")))
+    assert normalise(x.bfloat16(), mask, NormaliseSpec(method="recording")).dtype == torch.float32
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -84,9 +98,7 @@ def test_exports_without_control_flow_on_data(method: str) -> None:
     torch.testing.assert_close(program.module()(*other), Step()(*other))
 
 
-@given(
-    seed=st.integers(0, 2**32 - 1), method=st.sampled_from(METHODS), recorded=st.integers(1, 100)
-)
+@given(seed=st.integers(0, 2**32 - 1), method=st.sampled_from(METHODS), recorded=st.integers(1, 100))
 def test_short_recordings_are_normalised_like_a_window_of_their_length(seed: int, method: str, recorded: int) -> None:
     x, mask = batch(seed)
     spec = NormaliseSpec(method=method, floor=0.1)
