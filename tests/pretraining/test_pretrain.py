@@ -321,7 +321,8 @@ def test_a_collapse_is_told_and_noted(store, make_params, tmp_path, caplog):
     result, _ = run_evaluated(store, make_params(), tmp_path, lambda step: {"effective_rank": flat[step]})
     assert [row["collapsed"] for row in result.epochs] == [0, 1, 1, 1]
     assert result.collapse == "dimensional collapse: effective rank 1 is below 2"
-    assert [r.getMessage() for r in caplog.records] == [
+    # this short run may also warn of a high loss
+    assert [r.getMessage() for r in caplog.records if "collapse" in r.getMessage()] == [
         "pretraining: dimensional collapse: effective rank 1.1 is below 2 (step 8)"
     ]
 
