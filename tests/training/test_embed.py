@@ -28,8 +28,7 @@ def test_batch_size_changes_nothing(encoder, store, batch_size):
     signal, mask = store.signals(rows), store.lead_mask(rows)
     assert not mask[1].all()
     for i in range(5):
-        present = signal[i][mask[i]]
-        x = torch.from_numpy(signal[i] / np.sqrt(np.mean(present**2)))[None]
+        x = torch.from_numpy(signal[i] / np.float32(0.2))[None]
         with torch.no_grad():
             expected = encoder.embed(x, torch.from_numpy(mask[i])[None])[0]
         np.testing.assert_allclose(embeddings[i], expected, atol=1e-4)
@@ -47,8 +46,7 @@ def test_missing_time_changes_nothing(encoder, store):
     other = Encoder(encoder.params, store.spec.leads, 300).eval()
     other.load_state_dict(encoder.state_dict())
     with torch.no_grad():
-        scale = torch.from_numpy(store.signals(rows[1:2])[..., :320]).square().mean().sqrt()
-        np.testing.assert_allclose(given[1:2], other.embed(signal / scale), atol=1e-4)
+        np.testing.assert_allclose(given[1:2], other.embed(signal / 0.2), atol=1e-4)
 
 
 def test_the_encoder_is_left_ready_and_can_still_be_trained(make_params, store):
