@@ -66,9 +66,8 @@ class Stem(nn.Module):
         """
         if keep is not None:
             x = self._visible_only(x, keep)
-        part = slice(*support(max(DILATIONS), self.patch))  # the values of all filters outside are 0
-        filters, responses = self.filters[:, part], []
-        for windows in self._windows(x, self.offsets, part, keep):
+        filters, responses = self.filters[:, self.support], []
+        for windows in self._windows(x, self.offsets, keep):
             responses.append(F.linear(windows, filters, -self.thresholds))
         out: Tensor = self.to_token(F.gelu(torch.cat(responses, dim=-1)))
         return out
@@ -93,26 +92,33 @@ class Stem(nn.Module):
         return torch.cat(parts)[..., order]
 
     def _groups(self) -> tuple[list[tuple[slice, Tensor, Tensor]], list[int]]:
-        """Return the samples of a window, slopes (F', S) and offsets (F',) of each group, and the order of all filters."""
+        """Return the samples in ``support``, slopes (F', S), offsets (F',) of each group, and the order of all filters."""
         groups, members = [], []
+        first = self.support.start
         for dilations in GROUPS:
             part = slice(*support(max(dilations), self.patch))
             chosen = [n for n in range(len(self.filters)) if DILATIONS[n % len(DILATIONS)] in dilations]
-            groups.append((part, self.filters[chosen, part] / SOFTNESS, 0.5 - self.thresholds[chosen] / SOFTNESS))
+            within = slice(part.start - first, part.stop - first)
+            groups.append((within, self.filters[chosen, part] / SOFTNESS, 0.5 - self.thresholds[chosen] / SOFTNESS))
             members += chosen
         return groups, sorted(range(len(members)), key=members.__getitem__)
 
     def _shares(self, x: Tensor, keep: Tensor | None, groups: list[tuple[slice, Tensor, Tensor]]) -> Tensor:
         """Return the shares (B, K, F) of the filters in the order of the groups."""
         totals: list[Tensor] = []
-        for windows in self._windows(x, self.share_offsets, slice(None), keep):
+        for windows in self._windows(x, self.share_offsets, keep):
             # one offset at a time, because all responses of a batch take several GB
             above = [F.linear(windows[..., part], slope, offset).clamp_(0, 1) for part, slope, offset in groups]
             totals = [total.add_(new) for total, new in zip(totals, above, strict=True)] if totals else above
         return torch.cat(totals, dim=-1) / self.share_offsets
 
-    def _windows(self, x: Tensor, offsets: int, part: slice, keep: Tensor | None) -> Iterator[Tensor]:
-        """Yield samples ``part`` of the windows (B, K, P) at each offset, centred on the patches ``keep`` or on all.
+    @property
+    def support(self) -> slice:
+        """Samples of a window outside which the values of all filters are 0."""
+        return slice(*support(max(DILATIONS), self.patch))
+
+    def _windows(self, x: Tensor, offsets: int, keep: Tensor | None) -> Iterator[Tensor]:
+        """Yield the ``support`` (B, K, S) of the windows at each offset, centred on the patches ``keep`` or on all.
 
         The offsets are steps of ``patch / offsets`` samples.
         """
@@ -121,7 +127,7 @@ class Stem(nn.Module):
         padded = F.pad(x, (before, step * offsets - before))
         for k in range(offsets):
             shifted = padded[..., k * step : k * step + x.shape[-1]]
-            windows = rearrange(shifted, "b l (n p) -> b (l n) p", p=self.patch)[..., part]
+            windows = rearrange(shifted, "b l (n p) -> b (l n) p", p=self.patch)[..., self.support]
             yield windows if keep is None else windows.gather(1, keep[..., None].expand(-1, -1, windows.shape[-1]))
 
     def _visible_only(self, x: Tensor, keep: Tensor) -> Tensor:
