@@ -22,7 +22,7 @@ THRESHOLDS = (0.03, 3.0)
 SOFTNESS = 0.02
 """Width of the threshold of a share, in units of a response. A hard threshold would let rounding change an embedding.
 
-Wider thresholds lose information (``docs/results.md``, section "Shares of random filters").
+Wider thresholds lose information (``docs/earlier-results.md``, section "Shares of random filters").
 """
 CHUNK = 4
 """Recordings per step of ``Stem.shares`` on a CPU, so that the responses stay in its cache."""
