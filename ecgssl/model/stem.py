@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ TAPS = 9
 DILATIONS = (1, 1, 2, 2, 3, 5)
 """Samples per value of successive filters. A filter of dilation 5 covers 45 samples."""
 GROUPS = ((1, 2), (3, 5))
-"""Dilations whose filters are applied together by ``Stem.shares``. Short filters need fewer operations."""
+"""Dilations whose filters ``Stem.shares`` applies together on a GPU. Short filters need fewer operations."""
 THRESHOLDS = (0.03, 3.0)
 """Range of the absolute values of thresholds, in units of the normalised recording."""
 SOFTNESS = 0.02
@@ -26,6 +27,8 @@ Wider thresholds lose information (``docs/earlier-results.md``, section "Shares 
 """
 CHUNK = 4
 """Recordings per step of ``Stem.shares`` on a CPU, so that the responses stay in its cache."""
+COLUMNS = 512
+"""Largest number of columns of a matrix product of ``Stem.shares`` on a CPU, if a patch has fewer."""
 
 
 class Stem(nn.Module):
@@ -84,33 +87,58 @@ class Stem(nn.Module):
         if torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
                 return self.shares(x.float(), keep)
-        groups, order = self._groups()
         if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return self._shares(x, keep, groups)[..., order]
+            return self._shares(x, keep)
         kept = [None] * len(x) if keep is None else keep.split(CHUNK)
-        parts = [self._shares(part, at, groups) for part, at in zip(x.split(CHUNK), kept, strict=False)]
-        return torch.cat(parts)[..., order]
+        return torch.cat([self._shares_on_cpu(part, at) for part, at in zip(x.split(CHUNK), kept, strict=False)])
 
-    def _groups(self) -> tuple[list[tuple[slice, Tensor, Tensor]], list[int]]:
-        """Return the samples in ``support``, slopes (F', S), offsets (F',) of each group, and the order of all filters."""
-        groups, members = [], []
-        first = self.support.start
+    def _shares(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        """Return the shares with few operations, for GPUs and exported graphs: a matrix product per offset and group."""
+        groups, order = [], []
         for dilations in GROUPS:
-            part = slice(*support(max(dilations), self.patch))
-            chosen = [n for n in range(len(self.filters)) if DILATIONS[n % len(DILATIONS)] in dilations]
-            within = slice(part.start - first, part.stop - first)
-            groups.append((within, self.filters[chosen, part] / SOFTNESS, 0.5 - self.thresholds[chosen] / SOFTNESS))
-            members += chosen
-        return groups, sorted(range(len(members)), key=members.__getitem__)
-
-    def _shares(self, x: Tensor, keep: Tensor | None, groups: list[tuple[slice, Tensor, Tensor]]) -> Tensor:
-        """Return the shares (B, K, F) of the filters in the order of the groups."""
+            start, stop = (end - self.support.start for end in support(max(dilations), self.patch))
+            chosen = _numbers(len(self.filters), dilations)
+            slopes = self.filters[chosen, self.support][:, start:stop] / SOFTNESS
+            groups.append((slice(start, stop), slopes, 0.5 - self.thresholds[chosen] / SOFTNESS))
+            order += chosen
         totals: list[Tensor] = []
         for windows in self._windows(x, self.share_offsets, keep):
             # one offset at a time, because all responses of a batch take several GB
             above = [F.linear(windows[..., part], slope, offset).clamp_(0, 1) for part, slope, offset in groups]
             totals = [total.add_(new) for total, new in zip(totals, above, strict=True)] if totals else above
-        return torch.cat(totals, dim=-1) / self.share_offsets
+        return torch.cat(totals, dim=-1)[..., _places(order)] / self.share_offsets
+
+    def _shares_on_cpu(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        """Return the shares with few multiplications: a filter of dilation d is ``TAPS`` values on sums of d samples."""
+        taps, patches = min(TAPS, self.patch), x.shape[-1] // self.patch
+        count = len(x) * (x.shape[1] * patches if keep is None else keep.shape[1])
+        # several offsets per product if there are few patches
+        most = max(COLUMNS // max(count, 1), 1)
+        together = max(n for n in range(1, self.share_offsets + 1) if self.share_offsets % n == 0 and n <= most)
+        step = self.patch // self.share_offsets
+        before = step * (self.share_offsets // 2)
+        padded = F.pad(x, (before, self.patch - before))
+        totals, order = [], []
+        for dilation in dict.fromkeys(DILATIONS):
+            start, stop = support(dilation, self.patch)
+            length = (stop - start) // taps  # samples per value; less than the dilation if the patch is short
+            chosen = _numbers(len(self.filters), (dilation,))
+            offset = SOFTNESS / 2 - self.thresholds[chosen, None]
+            slopes = torch.cat([self.filters[chosen, start:stop:length], offset], dim=1) / SOFTNESS  # (F', taps + 1)
+            size = padded.shape[-1] - length + 1
+            sums = torch.stack([padded[..., n : n + size] for n in range(length)]).sum(dim=0)
+            windows = sums[..., start:].unfold(-1, x.shape[-1], length)[:, :, :taps, ::step]  # (B, L, taps, T / step)
+            values = rearrange(windows, "b l s (n o c) -> o s c b (l n)", n=patches, c=together)
+            if keep is not None:
+                values = values.gather(4, keep.expand(*values.shape[:3], *keep.shape))
+            columns = F.pad(values.flatten(2), (0, 0, 0, 1), value=1.0)  # (O / c, taps + 1, c B K)
+            total = torch.mm(slopes, columns[0]).clamp_(0, 1)
+            for part in columns[1:]:
+                total.add_(torch.mm(slopes, part).clamp_(0, 1))
+            totals.append(total)
+            order += chosen
+        every = torch.cat(totals)[_places(order)]
+        return rearrange(every, "f (c b k) -> c b k f", c=together, b=len(x)).sum(dim=0) / self.share_offsets
 
     @property
     def support(self) -> slice:
@@ -153,3 +181,14 @@ def support(dilation: int, patch: int) -> tuple[int, int]:
     length = taps * min(dilation, max(patch // TAPS, 1))
     start = (patch - length) // 2
     return start, start + length
+
+
+@cache
+def _numbers(count: int, dilations: tuple[int, ...]) -> list[int]:
+    """Return the numbers of those of ``count`` filters that have one of the dilations."""
+    return [number for number in range(count) if DILATIONS[number % len(DILATIONS)] in dilations]
+
+
+def _places(order: list[int]) -> list[int]:
+    """Return the place of each number 0, 1, ... in ``order``."""
+    return sorted(range(len(order)), key=order.__getitem__)

@@ -58,6 +58,29 @@ def test_stem_equals_numpy(patch, offsets, filters, seed):
     np.testing.assert_allclose(stem.shares(x), shares.mean(axis=3).reshape(2, 12, filters), atol=1e-3)
 
 
+@settings(max_examples=15, deadline=None)
+@given(
+    patch=st.sampled_from([10, 30, 50, 100]),
+    batch=st.integers(1, 9),
+    visible=st.integers(1, 12),
+    seed=st.integers(0, 99),
+)
+def test_shares_of_a_cpu_and_their_gradient_equal_those_of_a_gpu(patch, batch, visible, seed):
+    """A CPU uses sums of samples, graphs and GPUs whole filters; also with hidden patches and several chunks."""
+    torch.manual_seed(seed)
+    stem = Stem(StemParams(filters=20, offsets=5, share_offsets=10), patch, 8)
+    x = torch.randn(batch, 3, 4 * patch, requires_grad=True)
+    keep = torch.stack([torch.randperm(12)[:visible] for _ in range(batch)])
+    for at in (None, keep):
+        cpu, gpu = stem.shares(x, at), stem._shares(x, at)
+        assert cpu.shape == gpu.shape
+        assert differ(cpu, gpu) <= 1e-5
+        weight = torch.randn_like(cpu)
+        slopes = [torch.autograd.grad((found * weight).sum(), x)[0] for found in (cpu, gpu)]
+        # a response at the end of a ramp can be on either side, so a few gradients differ
+        assert float(torch.isclose(*slopes, rtol=1e-3, atol=1e-3).float().mean()) >= 0.99
+
+
 @torch.inference_mode()
 def test_shares_are_not_rounded_to_bfloat16(recordings):
     stem = encoder(filters=20).stem
