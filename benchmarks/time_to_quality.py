@@ -127,11 +127,17 @@ class Clock:
             stream.write(f"{int(row['step'])},{self.seconds()}\n")
 
 
-def pretrained_curve(probe: Probe, params: Params, folder: Path) -> Curve:
-    """Return the points of a pretraining run, in order, with the CPU time of pretraining until each of them."""
+def pretrained_curve(probe: Probe, params: Params, folder: Path, *, start_only: bool = False) -> Curve:
+    """Return the points of a pretraining run, in order, with the CPU time of pretraining until each of them.
+
+    With ``start_only``, nothing is trained: the only point is that of the random weights.
+    """
     start = folder / "start.json"
     if not start.exists():
         write_atomic(start, canonical_json(probe.of_encoder(build_model(params).eval()), digits=None))
+    first = {"step": 0, "samples": 0, "pretrain_seconds": 0.0, **json.loads(start.read_text())}
+    if start_only:
+        return [first]
     checkpoints = folder / "run"
     clock = Clock(folder / "clock.csv", checkpoints)
 
@@ -142,7 +148,6 @@ def pretrained_curve(probe: Probe, params: Params, folder: Path) -> Curve:
         return {"pretrain_seconds": reached, **point}
 
     result = pretrain(probe.store, params, checkpoints, on_log=clock.log, on_epoch=on_epoch, show_progress=False)
-    first = {"step": 0, "samples": 0, "pretrain_seconds": 0.0, **json.loads(start.read_text())}
     curve = [first, *({k: v for k, v in row.items() if k not in ("collapsed", "epoch")} for row in result.epochs)]
     result.discard()
     return curve
@@ -217,7 +222,7 @@ def measure(name: str, overrides: list[str], args: argparse.Namespace) -> dict[s
     precision = params.finetune.linear.precision
     if name != MINIROCKET:
         settings = params.model_dump(mode="json", include={"seed", "model", "fda", "stdm", "objective", "pretrain"})
-        settings |= {"embeddings": precision}
+        settings |= {"embeddings": precision, "start_only": args.start_only}
     settings |= {"task": params.tasks[args.task].model_dump(mode="json"), "store": store.about["index_sha256"]}
     require_same_settings(folder / "settings.json", settings)
     if file.exists():
@@ -226,7 +231,7 @@ def measure(name: str, overrides: list[str], args: argparse.Namespace) -> dict[s
     if name == MINIROCKET:
         curve = minirocket_curve(probe, args.kernels, folder)
     else:
-        curve = pretrained_curve(probe, params, folder)
+        curve = pretrained_curve(probe, params, folder, start_only=args.start_only)
     curve = with_minutes(curve, seconds)
     reached = {f"{t:g}": minutes_to(curve, t, interpolate=name != MINIROCKET) for t in args.thresholds}
     found = {
@@ -248,6 +253,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--store", type=Path, help="existing store, with --preprocess-minutes")
     parser.add_argument("--preprocess-minutes", type=float, help="CPU time that --store took on the same machine")
     parser.add_argument("--method", action="append", metavar="NAME=OVERRIDE;OVERRIDE", help="default: all")
+    parser.add_argument("--start-only", action="store_true", help="only random weights: no pretraining")
     parser.add_argument("--kernels", type=int, nargs="+", default=[2520, KERNELS])
     parser.add_argument("--thresholds", type=float, nargs="+", default=[0.88, 0.90])
     args = parser.parse_args(argv)

@@ -87,6 +87,12 @@ def test_curves_of_pretraining_and_minirocket(store, make_params, counting, tmp_
     assert found["settings"]["objective"]["kind"] == "reconstruction"
     assert str(tmp_path) not in found["command"], "no folder of the machine in the result"
     assert not (tmp_path / "out/reconstruction/run").exists()
+    time_to_quality.main(
+        [*arguments[:-1], "untrained=pretrain.samples=64", "--out", str(tmp_path / "start"), "--start-only"]
+    )
+    start = json.loads((tmp_path / "start/untrained.json").read_text())["curve"]
+    assert [point["samples"] for point in start] == [0], "nothing is trained"
+    assert start[0]["auroc"] == found["curve"][0]["auroc"], "the weights depend only on the seed"
     rocket = json.loads((tmp_path / "out/minirocket.json").read_text())
     assert rocket["curve"][0]["features"] == 12
     written = (tmp_path / "out/minirocket.json").stat().st_mtime_ns
