@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from ecgssl.datasets.cohort import EXTERNAL
 from ecgssl.errors import InputError, Problem
 from ecgssl.leakage.identities import Identities
 from ecgssl.leakage.overlap import between, limit_problems
+from ecgssl.signal.waveform_match import find_copies
 from ecgssl.store.store import Store
 from ecgssl.training.origin import describe_origin
 
@@ -87,7 +89,8 @@ def require_no_overlap(
 def training_identities(store: Store, encoder_path: Path | str | None, rows: NDArray[np.int64]) -> Identities | None:
     """Return the identities of the recordings used to fine-tune a classifier and to pretrain its encoder.
 
-    Pretraining recordings are included only if the encoder folder lists them.
+    Pretraining recordings are included only if the encoder folder lists them. One that is also a recording of the
+    fine-tuning is included once, unless it has another patient hash, which is still needed.
 
     Args:
         store: store used for fine-tuning.
@@ -101,4 +104,14 @@ def training_identities(store: Store, encoder_path: Path | str | None, rows: NDA
         return None
     own = Identities.of_store(store, rows)
     before = None if encoder_path is None else Identities.read(encoder_path)
-    return own if before is None else own.with_others(before)
+    if before is None:
+        return own
+    if not len(before.patients) or (before.numbering == own.numbering and not before.sources):
+        again = find_copies(own.codes, before.codes)[1]
+        copies = again.rows
+        if len(before.patients):
+            copies = copies[before.patients[copies] == own.patients[again.closest]]
+        kept = np.setdiff1d(np.arange(len(before)), copies)
+        patients = before.patients[kept] if len(before.patients) else before.patients
+        before = replace(before, waveforms=before.waveforms[kept], patients=patients)
+    return own.with_others(before) if len(before) else own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ from ecgssl.export.bundle import export_bundle
 from ecgssl.export.write_graphs import WrittenGraphs
 from ecgssl.files import atomic_directory
 from ecgssl.finetuning.finetune import finetune, publish_finetuning
-from ecgssl.finetuning.pretraining_overlap import require_no_overlap
+from ecgssl.finetuning.pretraining_overlap import require_no_overlap, training_identities
 from ecgssl.leakage.identities import FILE, Identities
 from ecgssl.leakage.overlap import between, in_words
 from ecgssl.preprocessing.preprocess import preprocess
@@ -81,6 +82,21 @@ def test_the_honest_case_just_works(made):
         messages
         == "0 of 8 held-out recordings are among the 8 pretraining recordings, compared by waveform and patient"
     )
+
+
+def test_a_recording_of_pretraining_and_fine_tuning_counts_once(made, tmp_path):
+    def counted(store, encoder=made.encoder):
+        rows = np.concatenate([store.rows("train"), store.rows("val")])
+        return len(rows), len(training_identities(store, encoder, rows))
+
+    assert counted(made.store) == (12, 12), "pretraining had 8 of them"
+    assert counted(make_store(tmp_path / "new", range(60, 76))) == (12, 20)
+    # recording 0 is again in val, but with the hash of another patient, so both hashes are kept
+    assert counted(made.leaky) == (12, 20)
+    # a shipped encoder has no patient hashes: recording 0 counts once
+    shipped = make_encoder(tmp_path / "shipped", made.store)
+    replace(Identities.read(shipped), patients=np.zeros(0, np.uint64), numbering="").write(shipped)
+    assert counted(made.leaky, shipped) == (12, 19)
 
 
 def test_recordings_of_pretraining_in_validation_and_test_are_refused(made):
