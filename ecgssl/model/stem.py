@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
+from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from ecgssl.config.model import StemParams
@@ -16,8 +16,6 @@ TAPS = 9
 """Number of independent values of a filter, as in ROCKET (Dempster et al. 2020, arXiv 1910.13051)."""
 DILATIONS = (1, 1, 2, 2, 3, 5)
 """Samples per value of successive filters. A filter of dilation 5 covers 45 samples."""
-GROUPS = ((1, 2), (3, 5))
-"""Dilations whose filters ``Stem.shares`` applies together on a GPU. Short filters need fewer operations."""
 THRESHOLDS = (0.03, 3.0)
 """Range of the absolute values of thresholds, in units of the normalised recording."""
 SOFTNESS = 0.02
@@ -28,7 +26,7 @@ Wider thresholds lose information (``docs/earlier-results.md``, section "Shares 
 CHUNK = 4
 """Recordings per step of ``Stem.shares`` on a CPU, so that the responses stay in its cache."""
 COLUMNS = 512
-"""Largest number of columns of a matrix product of ``Stem.shares`` on a CPU, if a patch has fewer."""
+"""Number of columns of a matrix product of ``Stem.shares``, up to which several offsets are computed together."""
 
 
 class Stem(nn.Module):
@@ -87,58 +85,71 @@ class Stem(nn.Module):
         if torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
                 return self.shares(x.float(), keep)
-        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if x.device.type != "cpu":
             return self._shares(x, keep)
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return self._shares_of_graph(x, keep)
         kept = [None] * len(x) if keep is None else keep.split(CHUNK)
-        return torch.cat([self._shares_on_cpu(part, at) for part, at in zip(x.split(CHUNK), kept, strict=False)])
+        return torch.cat([self._shares(part, at) for part, at in zip(x.split(CHUNK), kept, strict=False)])
 
     def _shares(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """Return the shares with few operations, for GPUs and exported graphs: a matrix product per offset and group."""
-        groups, order = [], []
-        for dilations in GROUPS:
-            start, stop = (end - self.support.start for end in support(max(dilations), self.patch))
-            chosen = _numbers(len(self.filters), dilations)
-            slopes = self.filters[chosen, self.support][:, start:stop] / SOFTNESS
-            groups.append((slice(start, stop), slopes, 0.5 - self.thresholds[chosen] / SOFTNESS))
-            order += chosen
-        totals: list[Tensor] = []
-        for windows in self._windows(x, self.share_offsets, keep):
-            # one offset at a time, because all responses of a batch take several GB
-            above = [F.linear(windows[..., part], slope, offset).clamp_(0, 1) for part, slope, offset in groups]
-            totals = [total.add_(new) for total, new in zip(totals, above, strict=True)] if totals else above
-        return torch.cat(totals, dim=-1)[..., _places(order)] / self.share_offsets
-
-    def _shares_on_cpu(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """Return the shares with few multiplications: a filter of dilation d is ``TAPS`` values on sums of d samples."""
-        taps, patches = min(TAPS, self.patch), x.shape[-1] // self.patch
+        """Return the shares by matrix products, one for each dilation and offset (all responses together take several GB)."""
+        patches, step = x.shape[-1] // self.patch, self.patch // self.share_offsets
         count = len(x) * (x.shape[1] * patches if keep is None else keep.shape[1])
         # several offsets per product if there are few patches
         most = max(COLUMNS // max(count, 1), 1)
         together = max(n for n in range(1, self.share_offsets + 1) if self.share_offsets % n == 0 and n <= most)
-        step = self.patch // self.share_offsets
-        before = step * (self.share_offsets // 2)
-        padded = F.pad(x, (before, self.patch - before))
         totals, order = [], []
-        for dilation in dict.fromkeys(DILATIONS):
-            start, stop = support(dilation, self.patch)
-            length = (stop - start) // taps  # samples per value; less than the dilation if the patch is short
-            chosen = _numbers(len(self.filters), (dilation,))
-            offset = SOFTNESS / 2 - self.thresholds[chosen, None]
-            slopes = torch.cat([self.filters[chosen, start:stop:length], offset], dim=1) / SOFTNESS  # (F', taps + 1)
-            size = padded.shape[-1] - length + 1
-            sums = torch.stack([padded[..., n : n + size] for n in range(length)]).sum(dim=0)
-            windows = sums[..., start:].unfold(-1, x.shape[-1], length)[:, :, :taps, ::step]  # (B, L, taps, T / step)
+        for chosen, slopes, offsets, sums, length in self._by_dilation(x):
+            windows = sums.unfold(-1, x.shape[-1], length)[:, :, : slopes.shape[1], ::step]  # (B, L, taps, T / step)
             values = rearrange(windows, "b l s (n o c) -> o s c b (l n)", n=patches, c=together)
             if keep is not None:
                 values = values.gather(4, keep.expand(*values.shape[:3], *keep.shape))
             columns = F.pad(values.flatten(2), (0, 0, 0, 1), value=1.0)  # (O / c, taps + 1, c B K)
-            total = torch.mm(slopes, columns[0]).clamp_(0, 1)
+            weights = torch.cat([slopes, offsets[:, None]], dim=1)
+            total = torch.mm(weights, columns[0]).clamp_(0, 1)
             for part in columns[1:]:
-                total.add_(torch.mm(slopes, part).clamp_(0, 1))
+                total.add_(torch.mm(weights, part).clamp_(0, 1))
             totals.append(total)
             order += chosen
         every = torch.cat(totals)[_places(order)]
         return rearrange(every, "f (c b k) -> c b k f", c=together, b=len(x)).sum(dim=0) / self.share_offsets
+
+    def _shares_of_graph(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        """Return the shares by convolutions, for exported graphs: few nodes, and the fastest form in onnxruntime."""
+        step, found, order = self.patch // self.share_offsets, [], []
+        for chosen, slopes, offsets, sums, length in self._by_dilation(x):
+            used = x.shape[-1] - step + 1 + (slopes.shape[1] - 1) * length
+            each = rearrange(sums[..., :used], "b l s -> (b l) 1 s")
+            above = F.conv1d(each, slopes[:, None], offsets, stride=step, dilation=length).clamp(
+                0, 1
+            )  # (B L, F', T / step)
+            found.append(reduce(above, "b f (n o) -> b f n", "mean", o=self.share_offsets))
+            order += chosen
+        every = torch.cat(found, dim=1)[:, _places(order)]
+        shares = rearrange(every, "(b l) f n -> b (l n) f", l=x.shape[1])
+        return shares if keep is None else shares.gather(1, keep[..., None].expand(-1, -1, shares.shape[-1]))
+
+    def _by_dilation(self, x: Tensor) -> Iterator[tuple[list[int], Tensor, Tensor, Tensor, int]]:
+        """Yield the parts of the shares of each dilation: a filter of dilation d is ``TAPS`` values on sums of d samples.
+
+        Yields:
+            Numbers of the F' filters, slopes (F', taps), offsets (F',), sums (B, L, S), and samples d per value. The response
+            of slope s at a position t has the sums at t + s d.
+        """
+        taps = min(TAPS, self.patch)
+        before = self.patch // self.share_offsets * (self.share_offsets // 2)
+        padded = F.pad(x, (before, self.patch - before))
+        for dilation in dict.fromkeys(DILATIONS):
+            chosen = _numbers(len(self.filters), dilation)
+            if not chosen:
+                continue
+            start, stop = support(dilation, self.patch)
+            length = (stop - start) // taps  # less than the dilation if the patch is short
+            size = padded.shape[-1] - start - length + 1
+            sums = torch.stack([padded[..., n : n + size] for n in range(start, start + length)]).sum(dim=0)
+            slopes = self.filters[chosen, start:stop:length] / SOFTNESS
+            yield chosen, slopes, 0.5 - self.thresholds[chosen] / SOFTNESS, sums, length
 
     @property
     def support(self) -> slice:
@@ -184,9 +195,9 @@ def support(dilation: int, patch: int) -> tuple[int, int]:
 
 
 @cache
-def _numbers(count: int, dilations: tuple[int, ...]) -> list[int]:
-    """Return the numbers of those of ``count`` filters that have one of the dilations."""
-    return [number for number in range(count) if DILATIONS[number % len(DILATIONS)] in dilations]
+def _numbers(count: int, dilation: int) -> list[int]:
+    """Return the numbers of those of ``count`` filters that have a dilation."""
+    return [number for number in range(count) if DILATIONS[number % len(DILATIONS)] == dilation]
 
 
 def _places(order: list[int]) -> list[int]:

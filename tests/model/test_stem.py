@@ -65,18 +65,18 @@ def test_stem_equals_numpy(patch, offsets, filters, seed):
     visible=st.integers(1, 12),
     seed=st.integers(0, 99),
 )
-def test_shares_of_a_cpu_and_their_gradient_equal_those_of_a_gpu(patch, batch, visible, seed):
-    """A CPU uses sums of samples, graphs and GPUs whole filters; also with hidden patches and several chunks."""
+def test_shares_in_chunks_and_their_gradient_equal_those_of_graphs(patch, batch, visible, seed):
+    """Graphs use convolutions; also with hidden patches and several chunks of recordings."""
     torch.manual_seed(seed)
     stem = Stem(StemParams(filters=20, offsets=5, share_offsets=10), patch, 8)
     x = torch.randn(batch, 3, 4 * patch, requires_grad=True)
     keep = torch.stack([torch.randperm(12)[:visible] for _ in range(batch)])
     for at in (None, keep):
-        cpu, gpu = stem.shares(x, at), stem._shares(x, at)
-        assert cpu.shape == gpu.shape
-        assert differ(cpu.detach(), gpu.detach()) <= 1e-5
-        weight = torch.randn_like(cpu)
-        slopes = [torch.autograd.grad((found * weight).sum(), x)[0] for found in (cpu, gpu)]
+        eager, graph = stem.shares(x, at), stem._shares_of_graph(x, at)
+        assert eager.shape == graph.shape
+        assert differ(eager.detach(), graph.detach()) <= 1e-5
+        weight = torch.randn_like(eager)
+        slopes = [torch.autograd.grad((found * weight).sum(), x)[0] for found in (eager, graph)]
         # a response at the end of a ramp can be on either side, so a few gradients differ
         assert float(torch.isclose(*slopes, rtol=1e-3, atol=1e-3).float().mean()) >= 0.99
 
