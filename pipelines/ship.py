@@ -1,6 +1,7 @@
 """Writes a model of a finished run to ``ecgssl/encoders/NAME``, as planned in ``pipelines/shipped/NAME.yaml``.
 
-Run it in the project folder after ``ecgssl profile use NAME`` and ``dvc repro``: ``python pipelines/ship.py NAME``.
+Run it in the project folder after ``ecgssl profile use NAME`` and ``dvc repro``: ``python pipelines/ship.py NAME``. After a
+change of the code of the model, ``python pipelines/ship.py NAME --graph`` writes only the graph again, with the same weights.
 """
 
 from __future__ import annotations
@@ -17,12 +18,18 @@ from ecgssl.errors import exit_with
 def main() -> None:
     """Write the bundle and print its size, check figure and checksum."""
     # import inside main, so that exit_with can report a missing optional dependency
-    from ecgssl.stages.ship import ship_model
+    from ecgssl.stages.ship import renew_graph, ship_model
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="name of the model, for example ptbxl-tiny")
     parser.add_argument("--plan", type=Path, help="plan; by default pipelines/shipped/NAME.yaml")
+    parser.add_argument("--graph", action="store_true", help="write only the graph again")
     given = parser.parse_args()
+    if given.graph:
+        renew_graph(given.name)
+        made = shipped_model(given.name)
+        print(f"wrote the graph of {made.path}: {made.size:,} bytes, sha256 {made.checksum}")
+        return
     plan = read_plan(given.plan or Path("pipelines/shipped") / f"{given.name}.yaml")
     card = ship_model(given.name, plan, load_params())
     made = shipped_model(given.name)

@@ -19,15 +19,19 @@ from ecgssl.encoders.shipped import CARD, FOLDER
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import FILE as DECISION
 from ecgssl.export.bundle import CARD as README
-from ecgssl.export.bundle import export_bundle
+from ecgssl.export.bundle import export_bundle, load_bundle
+from ecgssl.export.bundle_files import check_files
+from ecgssl.export.checksums import write_sums
 from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.detached_weights import detach_weights
 from ecgssl.export.half_precision import half_bytes, rounded, rounding_effect
+from ecgssl.export.onnx_export import onnx_bytes
 from ecgssl.export.onnx_graph import OnnxGraph
 from ecgssl.export.self_test import verify_self_test
 from ecgssl.export.ship_card import card_text
 from ecgssl.export.validation_recordings import ValidationRecordings, read_validation_recordings
-from ecgssl.files import write_atomic, write_json
+from ecgssl.export.write_graphs import graph_name
+from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.leakage.identities import FILE as IDENTITIES
 from ecgssl.leakage.identities import Identities, may_be_shared
 from ecgssl.model.classifier import Classifier
@@ -112,6 +116,30 @@ def ship_model(name: str, plan: Plan, params: Params, folder: Path = FOLDER) -> 
             add=partial(_shrink, source=source, card=card, store=store, others=folder, tolerance=export.tolerance),
         )
     return card
+
+
+def renew_graph(name: str, folder: Path = FOLDER) -> None:
+    """Write the graph of a shipped model again, with the same weights, after a change of the code of the model.
+
+    The new graph must give the outputs that are stored in the self-test of the bundle.
+
+    Args:
+        name: name of the model.
+        folder: folder of all shipped models.
+
+    Raises:
+        InputError: the bundle is not intact, or the new graph gives other outputs.
+    """
+    path = folder / name
+    graph = load_bundle(path, "torch").graph
+    assert isinstance(graph, ContractModule)
+    export = check_files(path).config.export
+    with atomic_directory(path, marker=CONFIG) as made:
+        for file in sorted(path.iterdir()):
+            shutil.copyfile(file, made / file.name)
+        write_atomic(made / graph_name(graph), onnx_bytes(graph, export))
+        _detach(made / graph_name(graph), graph, export.tolerance)
+        write_sums(made)
 
 
 def _shrink(
