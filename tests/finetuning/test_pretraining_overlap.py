@@ -95,7 +95,9 @@ def test_a_recording_of_pretraining_and_fine_tuning_counts_once(made, tmp_path):
     assert counted(made.leaky) == (12, 20)
     # a shipped encoder has no patient hashes: recording 0 counts once
     shipped = make_encoder(tmp_path / "shipped", made.store)
-    replace(Identities.read(shipped), patients=np.zeros(0, np.uint64), numbering="").write(shipped)
+    known = Identities.read(shipped)
+    assert known is not None
+    replace(known, patients=np.zeros(0, np.uint64), numbering="").write(shipped)
     assert counted(made.leaky, shipped) == (12, 19)
 
 
