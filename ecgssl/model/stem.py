@@ -156,11 +156,6 @@ class Stem(nn.Module):
         """Samples of a window outside which the values of all filters are 0."""
         return slice(*support(max(DILATIONS), self.patch))
 
-    @property
-    def window(self) -> int:
-        """Number of samples of ``support``."""
-        return self.support.stop - self.support.start
-
     def _windows(self, x: Tensor, offsets: int, keep: Tensor | None) -> Iterator[Tensor]:
         """Yield the ``support`` (B, K, S) of the windows at each offset, centred on the patches ``keep`` or on all.
 

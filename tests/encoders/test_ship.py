@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from dataclasses import replace
 from fnmatch import fnmatch
@@ -93,6 +94,20 @@ def test_weights_are_stored_once_in_half_precision(made):
     tensors = load_file(made.path / "model.safetensors")
     assert {value.dtype for value in tensors.values() if value.ndim > 1} == {np.dtype(np.float16)}
     assert not list(made.path.glob("*.pt2"))
+
+
+def test_the_graph_is_written_again_with_the_same_weights(made, store, tmp_path):
+    shutil.copytree(made.root, tmp_path / "shipped")
+    path = tmp_path / "shipped/small"
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    ship.renew_graph("small", tmp_path / "shipped")
+    after = {file.name: file.read_bytes() for file in path.iterdir()}
+    assert after.keys() == before.keys() | {"encoder.onnx"}
+    assert {name for name in before if after[name] != before[name]} == {"SHA256SUMS"}
+    assert len(after["encoder.onnx"]) < len(after["model.safetensors"]), "the weights are not in the graph"
+    ecg, mask = store.signals(np.arange(6)), store.lead_mask(np.arange(6))
+    torch_, onnx_ = (load_bundle(path, engine).graph.run(ecg, mask)["embedding"] for engine in ("torch", "onnxruntime"))
+    np.testing.assert_allclose(onnx_, torch_, atol=1e-4)
 
 
 def test_a_graph_takes_its_weights_from_the_weights_file(tmp_path):
