@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from results_chart import LABEL_SETS, MEASURED, PUBLISHED, draw
+from results_chart import LABEL_SETS, MEASURED, PUBLISHED, draw, measured_figures
 
 
 def test_every_point_is_a_figure_of_the_table():
     """Points of a row lie at its macro AUROC and at its label set; quoted results at theirs."""
-    measured, published = pd.read_csv(MEASURED), pd.read_csv(PUBLISHED)
+    measured, published = measured_figures(), pd.read_csv(PUBLISHED)
     upper, lower = draw(measured, published).axes
+    assert {tuple(line) for line in measured[["row", "labels", "auroc"]].values} <= {
+        tuple(line) for path in MEASURED for line in pd.read_csv(path)[["row", "labels", "auroc"]].values
+    }
     whole = measured[(measured["leads"] == "12lead") & (measured["share"] == 1.0)]
-    for row, name in (("minirocket", "MiniRocket, linear"), ("linear:tiny", "ptbxl-tiny, linear")):
+    for row, name in (("minirocket", "MiniRocket, linear"), ("full:fast", "ptbxl-fast, fine-tuned")):
         drawn = next(c for c in upper.containers if c.get_label() == name).lines[0].get_xydata()
         found = {LABEL_SETS[round(y)]: x for x, y in drawn}
         expected = whole[whole["row"] == row].set_index("labels")["auroc"].to_dict()
