@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from results_chart import LABEL_SETS, MEASURED, PUBLISHED, draw, measured_figures
+from results_chart import LABEL_SETS, MEASURED, PUBLISHED, ROWS, draw, measured_figures
 
 
 def test_every_point_is_a_figure_of_the_table():
@@ -15,7 +15,7 @@ def test_every_point_is_a_figure_of_the_table():
         tuple(line) for path in MEASURED for line in pd.read_csv(path)[["row", "labels", "auroc"]].values
     }
     whole = measured[(measured["leads"] == "12lead") & (measured["share"] == 1.0)]
-    for row, name in (("minirocket", "MiniRocket, linear"), ("full:fast", "ptbxl-fast, fine-tuned")):
+    for row, (name, _, _) in ROWS.items():
         drawn = next(c for c in upper.containers if c.get_label() == name).lines[0].get_xydata()
         found = {LABEL_SETS[round(y)]: x for x, y in drawn}
         expected = whole[whole["row"] == row].set_index("labels")["auroc"].to_dict()
