@@ -15,13 +15,14 @@ from ecgssl.files import write_atomic
 from ecgssl.signal.figure_file import png_bytes
 
 ROOT = Path(__file__).parents[1]
-MEASURED = tuple(ROOT / "benchmarks" / "results" / f"ptbxl-{study}-fold10.csv" for study in ("voltages", "scratch"))
-"""Tables of the shipped encoders; a figure in both is taken from the first."""
+MEASURED = ROOT / "benchmarks" / "results" / "ptbxl-autocorrelation-fold10.csv"
+"""Table of the shipped encoders."""
 PUBLISHED = ROOT / "pipelines" / "published.csv"
 CHART = ROOT / "docs" / "results.png"
 LABEL_SETS = ("superclass", "subclass", "diagnostic", "form", "rhythm", "all")
 ROWS = {
     "minirocket": ("MiniRocket, linear", "#444444", "s"),
+    "clinical": ("clinical features, age and sex", "#009E73", "^"),
     "random": ("random encoder, linear", "#CC79A7", "v"),
     "linear:tiny": ("ptbxl-tiny, linear", "#0072B2", "o"),
     "full:fast": ("ptbxl-fast, fine-tuned", "#D55E00", "D"),
@@ -29,12 +30,6 @@ ROWS = {
 """Name, colour and marker of each row."""
 QUOTED = "xresnet1d101, supervised"
 SHARES = (0.01, 0.05, 0.1, 1.0)
-
-
-def measured_figures() -> pd.DataFrame:
-    """Return the tables of ``MEASURED`` as one, with one line per lead set, label set, share and row."""
-    tables = pd.concat([pd.read_csv(path) for path in MEASURED])
-    return tables.drop_duplicates(["leads", "labels", "share", "row"])
 
 
 def draw(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
@@ -58,12 +53,12 @@ def _draw_label_sets(axes: Axes, measured: pd.DataFrame, quoted: pd.DataFrame) -
     for number, (row, (name, colour, marker)) in enumerate(ROWS.items()):
         lines = measured[measured["row"] == row].set_index("labels")
         own = lines.reindex([labels for labels in LABEL_SETS if labels in lines.index])
-        at = [LABEL_SETS.index(labels) + 0.18 * (number - 2) for labels in own.index]
+        at = [LABEL_SETS.index(labels) + 0.15 * (number - 2.5) for labels in own.index]
         error = [own["auroc"] - own["low"], own["high"] - own["auroc"]]
         axes.errorbar(
             own["auroc"], at, xerr=error, fmt=marker, color=colour, markersize=5, elinewidth=1.4, label=name
         )  # fmt: skip
-    at = [LABEL_SETS.index("all" if task == "all_statements" else task) + 0.36 for task in quoted["task"]]
+    at = [LABEL_SETS.index("all" if task == "all_statements" else task) + 0.375 for task in quoted["task"]]
     axes.plot(quoted["value"], at, "x", color="black", markersize=6, label=f"{QUOTED} (quoted)")
     axes.set_yticks(range(len(LABEL_SETS)), LABEL_SETS)
     axes.invert_yaxis()
@@ -75,7 +70,7 @@ def _draw_label_sets(axes: Axes, measured: pd.DataFrame, quoted: pd.DataFrame) -
 
 
 def _draw_shares(axes: Axes, measured: pd.DataFrame) -> None:
-    for row in ("minirocket", "linear:tiny"):
+    for row in ("minirocket", "clinical", "linear:tiny"):
         _, colour, marker = ROWS[row]
         for labels, style, offset in (("superclass", "-", (4, -14)), ("all", "--", (0, 9))):
             chosen = (measured["row"] == row) & (measured["labels"] == labels)
@@ -93,7 +88,7 @@ def _draw_shares(axes: Axes, measured: pd.DataFrame) -> None:
 
 def main() -> None:
     """Write the chart."""
-    figure = draw(measured_figures(), pd.read_csv(PUBLISHED))
+    figure = draw(pd.read_csv(MEASURED), pd.read_csv(PUBLISHED))
     write_atomic(CHART, png_bytes(figure, dpi=160))
 
 

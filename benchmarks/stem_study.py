@@ -44,7 +44,7 @@ def measure(store: Store, targets: list[str], filters: int, offsets: int, seed: 
     """Return the features, CPU time in s and validation AUROC of one combination."""
     torch.manual_seed(seed)
     params = ModelParams(stem=StemParams(filters=filters, share_offsets=offsets))
-    stem = Stem(params.stem, params.patch, params.shape[0]).eval()
+    stem = Stem(params.stem, params.patch, params.shape[0], store.spec.samples).eval()
     probe = Probe(store, targets)
     before = time.process_time()
     features = share_features(stem, store, probe.rows)

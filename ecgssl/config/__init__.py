@@ -22,6 +22,7 @@ from ecgssl.config.finetune import AttentiveParams, FinetuneParams, FullParams, 
 from ecgssl.config.manifest import ManifestParams, Target
 from ecgssl.config.model import (
     MOST_TOKENS,
+    AutocorrelationParams,
     DecoderParams,
     FDAParams,
     ModelParams,
@@ -52,6 +53,7 @@ from ecgssl.signal.spec import SignalSpec
 __all__ = [
     "BUILT_IN",
     "AttentiveParams",
+    "AutocorrelationParams",
     "CollapseParams",
     "DecoderParams",
     "DivergenceParams",

@@ -44,6 +44,33 @@ class DecoderParams(Section):
         return self
 
 
+class AutocorrelationParams(Section):
+    """Parameters of the autocorrelation of the stem's responses (``ecgssl.model.autocorrelation``).
+
+    Args:
+        filters: number of filters of the stem whose autocorrelation is part of an embedding; 0 for none.
+        spacing: distance of the lags at which the autocorrelation is embedded, in samples.
+        shortest: shortest lag of the shares of lags, in samples.
+        longest: longest lag, in samples.
+        levels: number of levels of the shares of lags.
+    """
+
+    filters: Annotated[int, Field(ge=0, le=4096)] = 0
+    spacing: Annotated[int, Field(ge=1, le=100_000)] = 8
+    shortest: Annotated[int, Field(ge=1, le=100_000)] = 24
+    longest: Annotated[int, Field(ge=1, le=100_000)] = 218
+    levels: Annotated[int, Field(ge=2, le=1000)] = 8
+
+    def lags(self, step: int) -> list[int]:
+        """Return the embedded lags in steps of ``step`` samples."""
+        spacing = max(self.spacing // step, 1)
+        return list(range(spacing, self.longest // step + 1, spacing))
+
+    def width(self, step: int) -> int:
+        """Return the number of values in an embedding (``Autocorrelation.forward``)."""
+        return self.filters * (1 + len(self.lags(step)) + self.levels)
+
+
 class StemParams(Section):
     """Parameters of the stem of the encoder (``ecgssl.model.stem``).
 
@@ -51,11 +78,32 @@ class StemParams(Section):
         filters: number of filters; 0 for no stem.
         offsets: number of positions per patch at which the filters are applied for the tokens; it divides ``model.patch``.
         share_offsets: number of positions per patch for the shares of an embedding; it divides ``model.patch``.
+        shares: number of filters whose shares are part of an embedding; ``null`` for all.
+        autocorrelation: the part of an embedding that describes the rhythm.
     """
 
     filters: Annotated[int, Field(ge=0, le=4096)] = 0
     offsets: Annotated[int, Field(ge=1, le=100)] = 5
     share_offsets: Annotated[int, Field(ge=1, le=100)] = 25
+    shares: Annotated[int, Field(ge=1, le=4096)] | None = None
+    autocorrelation: AutocorrelationParams = AutocorrelationParams()
+
+    @property
+    def shared(self) -> int:
+        """Number of filters whose shares are part of an embedding."""
+        return self.filters if self.shares is None else self.shares
+
+    @model_validator(mode="after")
+    def _enough_filters(self) -> StemParams:
+        lags = self.autocorrelation
+        for name, count in (("shares", self.shared), ("autocorrelation.filters", lags.filters)):
+            if count > self.filters:
+                raise ValueError(f"{name} {count} must be at most filters {self.filters}")
+        if lags.shortest > lags.longest:
+            raise ValueError(
+                f"autocorrelation.shortest {lags.shortest} must be at most autocorrelation.longest {lags.longest}"
+            )
+        return self
 
 
 Preset = Literal["tiny", "small", "base"]
@@ -100,10 +148,9 @@ class ModelParams(Section):
 
     def embed_dim(self, leads: int) -> int:
         """Return the dimension of an embedding of ``leads`` input rows (``Encoder.pool``)."""
-        width = self.shape[0]
-        means = {"recording": self.stem.filters, "lead": leads * (width + self.stem.filters),
-                 "lead_shares": leads * self.stem.filters}  # fmt: skip
-        return 3 * width + means[self.pooling]
+        width, stem = self.shape[0], self.stem
+        means = {"recording": stem.shared, "lead": leads * (width + stem.shared), "lead_shares": leads * stem.shared}
+        return 3 * width + means[self.pooling] + stem.autocorrelation.width(self.patch // stem.share_offsets)
 
     @model_validator(mode="after")
     def _heads_divide(self) -> ModelParams:

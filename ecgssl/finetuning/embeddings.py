@@ -40,7 +40,8 @@ def cached_embeddings(
         show_progress: draw a progress bar on a terminal.
     """
     chosen = embedding_precision(precision, resolve_device("auto"))
-    made_with = digest(encoder) + ("" if chosen == "fp32" else chosen)
+    # the weights do not determine the embedding: its parts and offsets are parameters
+    made_with = digest(encoder) + encoder.params.model_dump_json() + ("" if chosen == "fp32" else chosen)
     return cached_rows(
         store, rows, cache, leads, made_with, encoder.embed_dim, "embeddings",
         lambda lacking: embed_store(encoder, store, lacking, leads=leads, precision=chosen, show_progress=show_progress),

@@ -28,12 +28,15 @@ class EncoderOutput:
         valid: (B, K) bool, true for tokens of recorded leads and completely recorded patches; ``None`` for all tokens.
         shares: (B, K, F) shares of the stem's responses above their thresholds, per patch; ``None`` without a stem, or if
             they were not requested.
+        rhythm: (B, M) features of the autocorrelation of the stem's responses over the recording (``Stem.rhythm``); ``None``
+            without them, or if ``shares`` were not requested.
     """
 
     tokens: Tensor
     global_: Tensor
     valid: Tensor | None
     shares: Tensor | None = None
+    rhythm: Tensor | None = None
 
 
 class Encoder(nn.Module):
@@ -70,7 +73,7 @@ class Encoder(nn.Module):
         self.width = width
         self.embed_patch = nn.Linear(params.patch, width)
         self.embed_norm = nn.LayerNorm(width)
-        self.stem = Stem(params.stem, params.patch, width) if params.stem.filters else None
+        self.stem = Stem(params.stem, params.patch, width, samples) if params.stem.filters else None
         self.lead_embedding = nn.Embedding(len(LEADS), width)
         self.global_token = nn.Parameter(torch.empty(1, 1, width))
         blocks = [Block(width, heads, params.mlp_ratio, drop_path * i / max(depth - 1, 1)) for i in range(depth)]
@@ -122,7 +125,8 @@ class Encoder(nn.Module):
             keep: (B, K) indices of visible patches in the flattened (L N) order; ``None`` for all.
             recorded: (B,) int64, number of recorded samples from the start; ``None`` for all. No token attends to a patch that
                 is not completely recorded. The values of later samples have no influence, including NaN.
-            shares: compute the shares of the stem, which embeddings need; by default only without ``keep``.
+            shares: compute the shares and the autocorrelation of the stem, which embeddings need; by default only without
+                ``keep``. The autocorrelation is that of the whole recording also with ``keep``.
         """
         if recorded is not None:
             x = self.without_partial_patches(x, recorded)
@@ -133,16 +137,17 @@ class Encoder(nn.Module):
             patches = patches.gather(1, keep[..., None].expand(-1, -1, self.patch))  # (B, K, P)
             valid = None if valid is None else valid.gather(1, keep)
         tokens = self.embed_norm(self.embed_patch(patches)) + position
-        found = None
+        found = rhythm = None
         if self.stem is not None:
             tokens = tokens + self.stem(x, keep)
-            found = self.stem.shares(x, keep) if shares or (shares is None and keep is None) else None
+            if shares or (shares is None and keep is None):
+                found, rhythm = self.stem.shares(x, keep), self.stem.rhythm(x, lead_mask, recorded)
         tokens = torch.cat([self.global_token.expand(x.shape[0], -1, -1).to(tokens.dtype), tokens], dim=1)
         attend = None if valid is None else torch.cat([torch.ones_like(valid[:, :1]), valid], dim=1)
         for block in self.blocks:
             tokens = block(tokens, attend)
         tokens = self.norm(tokens)
-        return EncoderOutput(tokens[:, 1:], tokens[:, 0], valid, found)
+        return EncoderOutput(tokens[:, 1:], tokens[:, 0], valid, found, rhythm)
 
     def without_partial_patches(self, x: Tensor, recorded: Tensor) -> Tensor:
         """Return x (B, L, T) with 0 in the time columns that are not completely recorded; ``recorded`` as in ``forward``."""
@@ -163,7 +168,8 @@ class Encoder(nn.Module):
         - ``lead``: the mean token and the mean shares of each lead, because many findings are defined by their leads,
         - ``lead_shares``: the mean shares of each lead.
 
-        The values of an absent lead are the means over the recorded leads.
+        The values of an absent lead are the means over the recorded leads. With ``stem.autocorrelation``, the last M values
+        are those of ``Stem.rhythm``.
         """
         tokens = out.tokens.float()
         weight = torch.ones_like(tokens[..., :1]) if out.valid is None else out.valid[..., None].float()
@@ -176,6 +182,8 @@ class Encoder(nn.Module):
             parts += [(s * weight).sum(dim=1) / count for s in shares]
         elif by_lead := [tokens, *shares] if self.params.pooling == "lead" else shares:
             parts.append(rearrange(self._mean_per_lead(torch.cat(by_lead, dim=-1), weight), "b l v -> b (l v)"))
+        if out.rhythm is not None:
+            parts.append(out.rhythm.float())
         return torch.cat(parts, dim=1)
 
     def _mean_per_lead(self, values: Tensor, weight: Tensor) -> Tensor:

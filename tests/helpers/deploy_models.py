@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ecgssl.config import ExportParams, ModelParams, StemParams
+from ecgssl.config import AutocorrelationParams, ExportParams, ModelParams, StemParams
 from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import Decision, LabelDecision
 from ecgssl.evaluation.calibration.thresholds import Threshold
@@ -14,7 +14,8 @@ from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LIMB_MATRIX
 from ecgssl.signal.spec import SignalSpec
 
-TINY = ModelParams(width=32, depth=2, heads=2, patch=50, pooling="lead", stem=StemParams(filters=7, share_offsets=5))
+STEM = StemParams(filters=7, share_offsets=5, shares=6, autocorrelation=AutocorrelationParams(filters=3))
+TINY = ModelParams(width=32, depth=2, heads=2, patch=50, pooling="lead", stem=STEM)
 SPEC = SignalSpec()
 LEAN = ExportParams(raw_rates=[], pt2=False)
 """Return export parameters for the one graph that every bundle has."""

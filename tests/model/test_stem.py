@@ -49,7 +49,7 @@ def responses(stem: Stem, x: torch.Tensor, offsets: int) -> np.ndarray:
 @torch.inference_mode()
 def test_stem_equals_numpy(patch, offsets, filters, seed):
     torch.manual_seed(seed)
-    stem = Stem(StemParams(filters=filters, offsets=offsets, share_offsets=offsets), patch, 8)
+    stem = Stem(StemParams(filters=filters, offsets=offsets, share_offsets=offsets), patch, 8, COLUMNS * patch)
     x = torch.randn(2, 3, 4 * patch)
     expected = responses(stem, x, offsets)
     flat = torch.from_numpy(expected).float().reshape(2, 12, -1)
@@ -68,7 +68,7 @@ def test_stem_equals_numpy(patch, offsets, filters, seed):
 def test_shares_in_chunks_and_their_gradient_equal_those_of_graphs(patch, batch, visible, seed):
     """Graphs use convolutions; also with hidden patches and several chunks of recordings."""
     torch.manual_seed(seed)
-    stem = Stem(StemParams(filters=20, offsets=5, share_offsets=10), patch, 8)
+    stem = Stem(StemParams(filters=20, offsets=5, share_offsets=10), patch, 8, COLUMNS * patch)
     x = torch.randn(batch, 3, 4 * patch, requires_grad=True)
     keep = torch.stack([torch.randperm(12)[:visible] for _ in range(batch)])
     for at in (None, keep):
@@ -90,7 +90,7 @@ def test_shares_are_not_rounded_to_bfloat16(recordings):
 
 
 def test_filters_and_thresholds_are_saved_and_not_trained():
-    stem = Stem(StemParams(filters=4), PATCH, 8)
+    stem = Stem(StemParams(filters=4), PATCH, 8, COLUMNS * PATCH)
     assert {"filters", "thresholds"} <= stem.state_dict().keys()
     assert {name for name, _ in stem.named_parameters()} == {"to_token.weight", "to_token.bias"}
 

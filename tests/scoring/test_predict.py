@@ -166,7 +166,7 @@ def test_embed(encoder_bundle, exported, files, tmp_path):
     report = embed(encoder_bundle, [files / "good1", files / "cut"], tmp_path / "e.csv", show_progress=False)
     table = pd.read_csv(tmp_path / "e.csv")
     names = [name for name in table if name.startswith("emb_")]  # type: ignore[attr-defined]
-    assert (names[0], names[-1], len(names)) == ("emb_0000", "emb_0563", 564)
+    assert (names[0], names[-1], len(names)) == ("emb_0000", "emb_0641", 642)
     assert table[names].notna().all(axis=1).tolist() == [True, False]
     assert report.rejected == 1
     recording = read(files / "good1")
