@@ -25,7 +25,7 @@ ROWS = {
     "clinical": ("clinical features, age and sex", "#009E73", "^"),
     "random": ("random encoder, linear", "#CC79A7", "v"),
     "linear:tiny": ("ptbxl-tiny, linear", "#0072B2", "o"),
-    "full:fast": ("ptbxl-fast, fine-tuned", "#D55E00", "D"),
+    "linear:fast": ("ptbxl-fast, linear", "#D55E00", "D"),
 }
 """Name, colour and marker of each row."""
 QUOTED = "xresnet1d101, supervised"
