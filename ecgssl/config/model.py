@@ -47,11 +47,13 @@ class DecoderParams(Section):
 class AutocorrelationParams(Section):
     """Parameters of the autocorrelation of the stem's responses (``ecgssl.model.autocorrelation``).
 
+    The defaults are for 100 Hz. A step is ``model.patch / model.stem.share_offsets`` samples.
+
     Args:
         filters: number of filters of the stem whose autocorrelation is part of an embedding; 0 for none.
-        spacing: distance of the lags at which the autocorrelation is embedded, in samples.
-        shortest: shortest lag of the shares of lags, in samples.
-        longest: longest lag, in samples.
+        spacing: distance of the lags at which the autocorrelation is embedded, in samples; a multiple of the step.
+        shortest: shortest lag of the shares of lags, in samples; at least one step.
+        longest: longest lag, in samples; at least ``spacing``.
         levels: number of levels of the shares of lags.
     """
 
@@ -63,12 +65,11 @@ class AutocorrelationParams(Section):
 
     def lags(self, step: int) -> list[int]:
         """Return the embedded lags in steps of ``step`` samples."""
-        spacing = max(self.spacing // step, 1)
-        return list(range(spacing, self.longest // step + 1, spacing))
+        return list(range(self.spacing // step, self.longest // step + 1, self.spacing // step))
 
     def width(self, step: int) -> int:
         """Return the number of values in an embedding (``Autocorrelation.forward``)."""
-        return self.filters * (1 + len(self.lags(step)) + self.levels)
+        return self.filters * (1 + len(self.lags(step)) + self.levels) if self.filters else 0
 
 
 class StemParams(Section):
@@ -170,6 +171,16 @@ class ModelParams(Section):
             raise ValueError(
                 f"patch {self.patch} must be a multiple of stem.offsets {stem.offsets} and of stem.share_offsets "
                 f"{stem.share_offsets}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lags_are_steps(self) -> ModelParams:
+        lags, step = self.stem.autocorrelation, self.patch // self.stem.share_offsets
+        if lags.filters and (lags.spacing % step or lags.shortest < step or lags.longest < lags.spacing):
+            raise ValueError(
+                f"stem.autocorrelation.spacing {lags.spacing} must be a multiple of patch / share_offsets {step} and at "
+                f"most longest {lags.longest}, and shortest {lags.shortest} at least {step}"
             )
         return self
 

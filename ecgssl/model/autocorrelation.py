@@ -22,12 +22,12 @@ FLOOR = 1e-4
 class Autocorrelation(nn.Module):
     """Features of the autocorrelation of series over a recording: values at some lags, and shares of lags above some levels.
 
-    Means over a recording do not contain the time between beats. The autocorrelation of a filter's responses has peaks at
-    the RR interval and its multiples. The shares of the lags above a level do not depend on the heart rate: the peaks are
-    high in a regular rhythm, and low in atrial fibrillation.
+    Means over a recording do not contain the time between beats. The autocorrelation of the responses of a filter to QRS
+    complexes has peaks at the RR interval and its multiples. The shares of the lags above a level depend less on the heart
+    rate than the values at single lags: the peaks are high in a regular rhythm, and low in atrial fibrillation.
 
     The autocorrelation is the biased estimate (Box, Jenkins and Reinsel, Time Series Analysis, section 2.1.5): the sum of
-    products at a lag, divided by the sum of squares.
+    products at a lag, divided by the sum of squares. At a lag t of a recording of length T it is at most about 1 - t / T.
 
     Args:
         params: number of series, lags and levels.

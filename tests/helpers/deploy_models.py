@@ -14,7 +14,7 @@ from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LIMB_MATRIX
 from ecgssl.signal.spec import SignalSpec
 
-STEM = StemParams(filters=7, share_offsets=5, shares=6, autocorrelation=AutocorrelationParams(filters=3))
+STEM = StemParams(filters=7, share_offsets=5, shares=6, autocorrelation=AutocorrelationParams(filters=3, spacing=10))
 TINY = ModelParams(width=32, depth=2, heads=2, patch=50, pooling="lead", stem=STEM)
 SPEC = SignalSpec()
 LEAN = ExportParams(raw_rates=[], pt2=False)

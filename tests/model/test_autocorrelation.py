@@ -63,7 +63,7 @@ def regular_beats(intervals: np.ndarray, samples: int) -> np.ndarray:
     longest=st.integers(20, 200),
 )
 def test_features_equal_a_loop_over_lags(seed, step, length, longest):
-    params = AutocorrelationParams(filters=3, spacing=7, shortest=15, longest=longest, levels=4)
+    params = AutocorrelationParams(filters=3, spacing=10, shortest=15, longest=longest, levels=4)
     series = np.random.default_rng(seed).random((2, 3, length)).astype(np.float32)
     found = Autocorrelation(params, step, length)(torch.from_numpy(series))
     assert found.shape == (2, params.width(step))
@@ -85,7 +85,7 @@ def test_constant_series_has_finite_features():
     torch.testing.assert_close(found[0, :FILTERS], torch.full((FILTERS,), float(np.log(FLOOR))), atol=1e-3, rtol=0)
 
 
-def test_shares_of_lags_tell_irregular_beats_from_regular_ones_at_any_rate():
+def test_shares_of_lags_tell_irregular_beats_from_regular_ones_from_50_to_100_per_minute():
     """The share of lags above a high level is larger for each regular rhythm than for each irregular one."""
     rng = np.random.default_rng(0)
     rates = np.linspace(30, 60, 12)  # samples of 20 ms per beat
@@ -160,6 +160,12 @@ def test_the_other_values_of_an_embedding_do_not_depend_on_the_autocorrelation(r
 @pytest.mark.parametrize(
     ("stem", "message"),
     [
+        ({"filters": 4, "autocorrelation": {"filters": 2, "spacing": 7}}, "spacing 7 must be a multiple of"),
+        ({"filters": 4, "autocorrelation": {"filters": 2, "longest": 25, "spacing": 26}}, "at most longest 25"),
+        (
+            {"filters": 4, "share_offsets": 1, "autocorrelation": {"filters": 2, "spacing": 50}},
+            "shortest 24 at least 50",
+        ),
         ({"filters": 4, "shares": 5}, "shares 5 must be at most filters 4"),
         ({"filters": 4, "autocorrelation": {"filters": 5}}, "autocorrelation.filters 5 must be at most filters 4"),
         (
@@ -171,3 +177,8 @@ def test_the_other_values_of_an_embedding_do_not_depend_on_the_autocorrelation(r
 def test_impossible_sizes_are_refused(stem, message):
     with pytest.raises(ValueError, match=message):
         ModelParams(stem=stem)
+
+
+def test_encoder_without_a_stem_may_have_short_patches():
+    """The number of positions per patch has no meaning without a stem."""
+    assert ModelParams(width=32, heads=2, patch=20).embed_dim(12) == 96
