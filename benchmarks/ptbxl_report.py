@@ -13,7 +13,7 @@ from ablation_report import Reached, compared, mean_replicates
 from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.evaluate import evaluate
-from ecgssl.evaluation.predictions import prediction_table
+from ecgssl.evaluation.predictions import patients_of, prediction_table
 from ecgssl.files import canonical_json, write_atomic
 from ecgssl.signal.lead_sets import LEAD_SETS
 
@@ -60,7 +60,7 @@ def compare(out: Path, split: str, against: str | None) -> pd.DataFrame:
             part = truth.iloc[kept[f"{split}_rows"]]
         values = part[_targets(truth, labels)].to_numpy(dtype=float)
         at: dict[str, Reached] = {
-            row: mean_replicates([c["folder"] for c in group], split, values, part["patient"].to_numpy())
+            row: mean_replicates([c["folder"] for c in group], split, values, patients_of(part))
             for row, group in rows.items()
         }
         draws = {row: tuple(sorted(c["draw"] for c in group)) for row, group in rows.items()}

@@ -26,6 +26,7 @@ from ecgssl.evaluation.predictions import (
     first_of_each_patient,
     kind_of,
     labels_of,
+    patients_of,
     recordings_digest,
     targets_of,
 )
@@ -107,7 +108,7 @@ def evaluate(
     }
     for split in splits:
         parts = _aligned(table[table["split"] == split], models, names, split)
-        patients = parts[main]["patient"].to_numpy().astype(str)
+        patients = patients_of(parts[main])
         result["splits"][split] = {
             "records": len(patients),
             "patients": len(np.unique(patients)),
@@ -211,7 +212,7 @@ def _compare_labels(
     column = TARGET_KINDS[kind].compared_by
     if column is None:
         return {}
-    y, patients = targets_of(first, names), first["patient"].to_numpy().astype(str)
+    y, patients = targets_of(first, names), patients_of(first)
     a, b = (part[[f"{column}__{n}" for n in names]].to_numpy(dtype=float) for part in (first, second))
     labels: dict[str, Any] = {}
     for k, name in enumerate(names):

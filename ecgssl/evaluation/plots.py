@@ -12,7 +12,7 @@ import pandas as pd
 from ecgssl.evaluation.calibration.reliability import BINS, brier, expected_calibration_error, reliability
 from ecgssl.evaluation.colours import BASELINE, COLOURS
 from ecgssl.evaluation.curves import roc_curve, thin
-from ecgssl.evaluation.predictions import labels_of
+from ecgssl.evaluation.predictions import labels_of, patients_of
 from ecgssl.evaluation.statistics.bootstrap import interval, patient_weights
 from ecgssl.evaluation.statistics.metrics import Array, ranking_metrics, support
 from ecgssl.evaluation.statistics.ranking import cumulative_counts
@@ -71,7 +71,7 @@ def draw_roc(
             y, z = part[f"target__{name}"].to_numpy(), part[f"logit__{name}"].to_numpy()
             text = f"{model} {ranking_metrics(y, z)[0][0]:.3f}"
             if model == main and bootstrap:
-                low, high, found = _band(y, z, part["patient"].to_numpy().astype(str), bootstrap, confidence, seed)
+                low, high, found = _band(y, z, patients_of(part), bootstrap, confidence, seed)
                 axes.fill_between(_FINE, low, high, color=colours[model], alpha=0.18, linewidth=0)
                 text += f" ({found[0]:.3f}–{found[1]:.3f})"
             style: dict[str, Any] = {"linestyle": (0, (4, 2))} if model == baseline else {}

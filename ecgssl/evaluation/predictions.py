@@ -128,11 +128,15 @@ def probabilities_of(part: pd.DataFrame, names: Sequence[str]) -> NDArray[np.flo
 
 
 def patients_of(part: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the number (N,) of each patient in the sorted keys of the patients.
+    """Return the number (N,) of the patient of each row, an integer from 0.
 
-    Statistics depend on the order of the patients only, and numbers are compared much faster than keys.
+    Patients are numbered in the order of their first ``record_id``. The order of the hashes depends on the secret key of
+    the store, and random draws of patients would differ between machines.
     """
-    return np.unique(part["patient"].to_numpy().astype(str), return_inverse=True)[1].astype(np.int64)
+    order = np.argsort(part["record_id"].to_numpy().astype(str), kind="stable")
+    numbers = np.empty(len(part), dtype=np.int64)
+    numbers[order] = pd.factorize(part["patient"].to_numpy()[order])[0]
+    return numbers
 
 
 def recordings_digest(part: pd.DataFrame, names: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import FILE, KEPT, Decision, fit_from_predictions
 from ecgssl.evaluation.evaluate import evaluate
-from ecgssl.evaluation.predictions import write_predictions
+from ecgssl.evaluation.predictions import patients_of, write_predictions
 from ecgssl.evaluation.scoring_log import log_scorings
 from ecgssl.files import atomic_directory, write_json
 from ecgssl.finetuning.frozen_run import FrozenRun, load_frozen, predict_frozen
@@ -149,7 +149,7 @@ def _set_apart(predictions: pd.DataFrame, frozen: FrozenRun, share: float, seed:
         raise InputError(Problem("recalibration", "share", what, "Use a share such as 0.5"))
     targets = predictions[[f"target__{n}" for n in frozen.classifier.targets]].to_numpy(dtype=float)
     strata = np.zeros_like(targets) if frozen.classifier.kind == "regression" else targets
-    chosen: NDArray[np.bool_] = label_fraction(strata, predictions["patient"], share, seed)
+    chosen: NDArray[np.bool_] = label_fraction(strata, patients_of(predictions), share, seed)
     if chosen.all() or not chosen.any():
         what = f"with a share of {share:g} of {predictions['patient'].nunique()} patients, one part is empty"
         raise InputError(Problem(where, "recalibration", what, "Use a share closer to 0.5, or a larger cohort"))

@@ -83,8 +83,7 @@ def share_of(store: Store, values: Array, train: NDArray[np.int64], share: float
     if not np.isin(known[~np.isnan(known)], (0.0, 1.0)).all():
         limits = np.nanquantile(known[:, 0], [1 / 3, 2 / 3])
         known = (np.digitize(known[:, 0], limits)[:, None] == np.arange(3)).astype(np.float64)
-    patients = store.index["patient"].to_numpy(dtype=str)[train]
-    return train[label_fraction(known, patients, share, seed)]
+    return train[label_fraction(known, store.patients[train], share, seed)]
 
 
 def lead_subset(store: Store, leads: Sequence[str] | None) -> NDArray[np.bool_] | None:

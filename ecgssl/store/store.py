@@ -146,10 +146,12 @@ class Store:
 
     @cached_property
     def patients(self) -> NDArray[np.int64]:
-        """Patient number of each recording, an integer from 0."""
-        coded = self.column("patient").combine_chunks().dictionary_encode()
-        names = coded.dictionary.to_numpy(zero_copy_only=False).astype(str)
-        return np.argsort(np.argsort(names, kind="stable")).astype(np.int64)[coded.indices.to_numpy()]
+        """Patient number of each recording, an integer from 0.
+
+        Patients are numbered in the order of their first recording. The order of their hashes depends on the secret key, and
+        random draws would differ between machines.
+        """
+        return self.column("patient").combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
 
     @property
     def described(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ecgssl.evaluation.curves import reliability_rows, roc_curve, roc_rows, thin
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.plots import draw_reliability, draw_roc
 from ecgssl.evaluation.predictions import labels_of, prediction_table, read_predictions, write_predictions
+from ecgssl.files import canonical_json
 
 PARAMS = EvaluateParams(bootstrap=100)
 NAMES = ["AF", "wide_qrs", "never"]
@@ -135,6 +136,15 @@ def test_order_of_rows_does_not_matter_and_the_seed_does(table: pd.DataFrame) ->
     assert ordered["models"] == again["models"]
     assert ordered["paired"]["test"]["random"] == again["paired"]["test"]["random"]
     assert evaluate(table, PARAMS, seed=1)["models"] != ordered["models"]
+
+
+def test_the_key_of_the_patient_hashes_does_not_change_results(table: pd.DataFrame) -> None:
+    """Every machine has its own secret key, and thereby other hashes of the same patients."""
+    hashes = {name: f"{(int(name) * 7919 + 31) % 1009:04x}" for name in table["patient"].unique()}
+    assert len(set(hashes.values())) == len(hashes)
+    ours = evaluate(table, PARAMS, seed=0, main="linear")
+    theirs = evaluate(table.assign(patient=table["patient"].map(hashes)), PARAMS, seed=0, main="linear")
+    assert canonical_json(theirs) == canonical_json(ours)
 
 
 def test_models_must_be_there_and_on_the_same_records(table: pd.DataFrame) -> None:

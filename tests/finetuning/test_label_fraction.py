@@ -1,13 +1,14 @@
-"""Label fractions by patient: size, nesting, strata, and independence of the order of recordings."""
+"""Label fractions by patient: size, nesting, strata, and independence of the order of recordings and of the secret key."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from bare_store import bare_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgssl.finetuning.rows import label_fraction
+from ecgssl.finetuning.rows import label_fraction, share_of
 
 
 def cohort(seed: int, patients: int = 60, labels: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -48,3 +49,14 @@ def test_every_label_stays_where_it_can():
 def test_no_such_share(fraction):
     with pytest.raises(ValueError, match="not in"):
         label_fraction(np.ones((3, 1)), np.arange(3), fraction, 0)
+
+
+def test_a_share_does_not_depend_on_the_key_of_the_patient_hashes(tmp_path):
+    """Every machine has its own secret key, and thereby other hashes of the same patients."""
+    rng = np.random.default_rng(5)
+    who, sick = rng.integers(0, 40, 90), rng.integers(0, 2, (90, 1)).astype(float)
+    train, drawn = np.arange(5, 90), []
+    for number, hashes in enumerate((np.arange(40), rng.permutation(40))):
+        store = bare_store(tmp_path / f"s{number}", range(90), "train", hashes[who].tolist(), labels={"AF": sick[:, 0]})
+        drawn.append(share_of(store, sick, train, 0.3, seed=2))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
