@@ -49,6 +49,7 @@ from ecgssl.finetuning.embeddings import cached_embeddings
 from ecgssl.finetuning.finetune import finetune, random_encoder
 from ecgssl.finetuning.rows import ChosenRows, choose_rows, lead_subset, share_of
 from ecgssl.finetuning.task import Task, resolve_task, task_values
+from ecgssl.probes.logistic_correction import correct_ridge
 from ecgssl.probes.ridge_classifier import fit_ridge_classifier
 from ecgssl.probes.selection import macro_auroc
 from ecgssl.signal.lead_sets import LEAD_SETS, shown_leads
@@ -123,9 +124,12 @@ class Study:
         both = (("val", chosen.val), ("test", chosen.test))
         if kind in PROBED:
             features = self.features(kind, encoder, seen, cell.leads)
-            probe = fit_ridge_classifier(features, values, train, chosen.val, names=task.outputs)
+            ridge = fit_ridge_classifier(features, values, train, chosen.val, names=task.outputs)
+            ratios = self.params.finetune.linear.corrections
+            probe = correct_ridge(ridge, features, values, train, chosen.val, ratios)
             found |= {split: probe.logits(features[rows]) for split, rows in both}
             choices: dict[str, Any] = {"features": features.shape[1], "C": probe.C[0], "rule": probe.chosen_by[0]}
+            choices["correction"] = probe.correction
         elif kind == "convnet":
             folder = self.out / "work" / cell.name
             network, choices = train_convnet(

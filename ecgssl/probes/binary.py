@@ -62,6 +62,7 @@ class Probe:
         kind: kind of the targets.
         offset, spread: mean and standard deviation (K,) of the training targets of a regression. Weight and bias
             predict standardised targets. ``None`` for other kinds.
+        correction: chosen ratio of the penalty of a corrected ridge classifier (``correct_ridge``); ``None`` without one.
     """
 
     names: tuple[str, ...]
@@ -75,6 +76,7 @@ class Probe:
     kind: OutputKind = "multilabel"
     offset: Array | None = None
     spread: Array | None = None
+    correction: float | None = None
 
     def logits(self, embeddings: ArrayLike) -> Array:
         """Return logits (N, K) of embeddings (N, E). For a regression, return predictions in the unit of the target."""

@@ -1,8 +1,8 @@
-"""Linear probe for binary targets by ridge regression, with outputs that are logits.
+"""Linear probe for binary targets by corrected ridge regression, with outputs that are logits.
 
-The outputs of ``fit_ridge_classifier`` order the recordings and are about 0 to 1. Platt's line (Platt 1999) maps the
-outputs of each target to logits. The line is part of the coefficients, so the probe is used like a logistic regression:
-its outputs can be calibrated, and fine-tuning can start from them.
+The outputs of ``fit_ridge_classifier`` order the recordings and are about 0 to 1. ``correct_ridge`` improves their order.
+Platt's line (Platt 1999) then maps the outputs of each target to logits. The line is part of the coefficients, so the probe is
+used like a logistic regression: its outputs can be calibrated, and fine-tuning can start from them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from ecgssl.config import LinearParams
 from ecgssl.evaluation.calibration.calibrators import platt_line
 from ecgssl.probes.binary import MIN_VALIDATION, Probe
+from ecgssl.probes.logistic_correction import correct_ridge
 from ecgssl.probes.logistic_solver import Array
 from ecgssl.probes.ridge_classifier import fit_ridge_classifier
 
@@ -31,7 +32,7 @@ def fit_ridge_logits(
     groups: ArrayLike,
     seed: int = 0,
 ) -> Probe:
-    """Fit a ridge classifier, choose its strength on validation, and map the outputs of each target to logits.
+    """Fit a ridge classifier, correct it (``correct_ridge``), and map the outputs of each target to logits.
 
     The line of a target is fitted on validation if it has at least ten positive and ten negative recordings there and the
     outputs increase with the target. Otherwise it is fitted on the training recordings, where the outputs are too extreme.
@@ -40,7 +41,7 @@ def fit_ridge_logits(
         embeddings: embeddings (N, E) of the training split.
         targets: targets (N, K): 1, 0 or NaN (unknown; ignored).
         val_embeddings, val_targets: embeddings and targets of the validation split; may have no rows.
-        params: lower limit of the scale of a feature.
+        params: lower limit of the scale of a feature, and candidates for the correction.
         groups, seed: not used. They are arguments of each linear probe.
         names: names of the K targets.
 
@@ -51,7 +52,8 @@ def fit_ridge_logits(
     y, vy = np.asarray(targets, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
     rows = np.arange(len(train)), np.arange(len(train), len(train) + len(val))
     both, truth = np.concatenate([train, val]), np.concatenate([y, vy])
-    probe = fit_ridge_classifier(both, truth, *rows, names=names, floor=params.scale_floor)
+    ridge = fit_ridge_classifier(both, truth, *rows, names=names, floor=params.scale_floor)
+    probe = correct_ridge(ridge, both, truth, *rows, params.corrections)
     outputs, val_outputs = probe.logits(train), probe.logits(val)
     lines = [_line(val_outputs[:, k], vy[:, k], outputs[:, k], y[:, k]) for k in range(len(names))]
     slope, intercept = (np.array(column) for column in zip(*lines, strict=True))
