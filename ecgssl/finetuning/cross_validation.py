@@ -129,7 +129,7 @@ def _require_enough(task: Task, values: Array, store: Store, rows: NDArray[np.in
 
 def _folds(store: Store, task: Task, rows: NDArray[np.int64], params: FinetuneParams, seed: int) -> NDArray[np.int64]:
     """Return the index of the fold in which each row is tested, for each repetition: shape (rows, repeats)."""
-    table = store.index.iloc[rows].rename(columns={"patient": "patient_id"}).reset_index(drop=True)
+    table = store.index.iloc[rows].assign(patient_id=store.patients[rows]).reset_index(drop=True)
     stratify = [target for target in task.targets if target in store.targets]
     try:
         return repeated_folds(table, stratify, params.folds, params.repeats, seed, store.kinds)

@@ -141,8 +141,8 @@ def finetune(
         "chosen_by": list(probe.chosen_by),
         "class_weight": dict(zip(task.outputs, probe.class_weight, strict=True)),
     }
-    if probe.correction is not None:
-        choices["correction"] = probe.correction
+    if task.kind == "multilabel":
+        choices |= {"correction": probe.correction, "correction_of_random": baseline.probe.correction}
     history: list[dict[str, float]] = []
     outputs = start.outputs
     if mode != "linear":

@@ -1,14 +1,17 @@
 """Correction of a ridge classifier by logistic regression with a penalty on the distance from the ridge solution.
 
-Least squares penalise outputs above 1 and below 0, and a rare positive recording has as much weight as a negative one that
-is certain. The logistic loss has neither property, but with thousands of features it needs a penalty, and a penalty that pulls
-the coefficients to 0 makes rare targets worse. Here, the penalty pulls them to the ridge solution:
+Least squares also penalise outputs above 1 and below 0, which do not make the order of the recordings worse; the logistic loss
+does not. With thousands of features it needs a penalty, which here pulls the coefficients to the ridge solution:
 
     sum of log losses + ratio / (2 C) |w - w0|^2
 
 with the coefficients w0 of the ridge classifier on the scale of logits (Platt's line on the training recordings) and the C of
 the ridge classifier. Regularisation towards given coefficients is that of Li, Grandvalet and Davoine 2018 (L2-SP,
-arXiv 1802.01483). The problem is convex.
+arXiv 1802.01483).
+
+The problem is convex, but L-BFGS usually stops at its limit of steps before the minimum, in particular for a small ratio. The
+limit therefore regularises too, and the result for a ratio depends on the ratios before it and, because all targets are
+fitted together, on the other targets.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from ecgssl.probes.selection import macro_auroc
 STEPS = 30
 """Largest number of steps of L-BFGS for one ratio."""
 TOLERANCE = 1e-6
-"""Relative decrease of the objective in one step at which L-BFGS ends."""
+"""Relative decrease of the objective in one step at which L-BFGS ends earlier."""
 _BLOCK = 2048
 Rows = NDArray[np.int64]
 
@@ -40,7 +43,8 @@ def correct_ridge(
     """Return the probe with outputs on the scale of logits, corrected with the ratio that validation prefers.
 
     The ratios are tried from the largest to the smallest, each from the solution of the one before, until the macro AUROC on
-    validation no longer rises. The ridge solution is kept if no ratio has a higher one, or if it is undefined.
+    validation no longer rises. The ridge solution is kept if no ratio has a higher one, or if it is undefined. A single target
+    may have a lower AUROC than before, because the ratio is chosen for all targets together.
 
     Args:
         probe: result of ``fit_ridge_classifier`` on these training recordings.
@@ -52,6 +56,8 @@ def correct_ridge(
     y, held = targets[train], targets[val]
     start = _on_logit_scale(probe, _outputs(probe, features, train), y)
     best, reached = start, macro_auroc(held, _outputs(start, features, val))
+    if np.isnan(reached):
+        return start
     weight, bias = start.weight, start.bias
     for ratio in sorted(set(ratios), reverse=True):
         penalty = ratio / np.asarray(probe.C)
@@ -79,12 +85,12 @@ def _minimise(
     probe: Probe, features: NDArray[np.floating], rows: Rows, y: Array, origin: Array, penalty: Array, weight: Array,
     bias: Array,
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Return the coefficients (K, E) and intercepts (K,) that minimise the objective, from a start, by L-BFGS.
+    """Return the coefficients (K, E) and intercepts (K,) after at most ``STEPS`` steps of L-BFGS from a start.
 
     Products are computed in float32, and sums in float64.
     """
     known, positive = ~np.isnan(y), y == 1
-    mean, scale = probe.mean.astype(np.float32), probe.scale.astype(np.float32)
+    mean, scale = probe.mean.astype(np.result_type(features, np.float32)), probe.scale.astype(np.float32)
 
     def objective(point: Array) -> tuple[float, Array]:
         w, b = point[: weight.size].reshape(weight.shape), point[weight.size :]
@@ -92,8 +98,7 @@ def _minimise(
         slope, level = np.zeros(single.shape), np.zeros(len(b))
         for n in range(0, len(rows), _BLOCK):
             part = slice(n, n + _BLOCK)
-            block = features[rows[part]].astype(np.float32)
-            block -= mean
+            block = (features[rows[part]] - mean).astype(np.float32, copy=False)
             block /= scale
             margin = (block @ single).astype(np.float64) + b
             loss += float(np.where(known[part], np.logaddexp(0, margin) - positive[part] * margin, 0).sum())

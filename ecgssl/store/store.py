@@ -151,7 +151,7 @@ class Store:
         Patients are numbered in the order of their first recording. The order of their hashes depends on the secret key, and
         random draws would differ between machines.
         """
-        return self.column("patient").combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+        return pd.factorize(self.column("patient").to_numpy())[0].astype(np.int64)
 
     @property
     def described(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Label fractions by patient: size, nesting, strata, and independence of the order of recordings and of the secret key."""
+"""Label fractions by patient: size, nesting, strata, and independence of the order of recordings. Folds and the secret key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from bare_store import bare_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecgssl.config import FinetuneParams
+from ecgssl.finetuning import cross_validation
 from ecgssl.finetuning.rows import label_fraction, share_of
+from ecgssl.finetuning.task import resolve_task
 
 
 def cohort(seed: int, patients: int = 60, labels: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -51,12 +54,22 @@ def test_no_such_share(fraction):
         label_fraction(np.ones((3, 1)), np.arange(3), fraction, 0)
 
 
+def two_keys(folder):
+    """Yield one cohort of 90 recordings in two stores, whose patient hashes were made with different keys."""
+    rng = np.random.default_rng(5)
+    who, sick = rng.integers(0, 40, 90), rng.integers(0, 2, 90).astype(float)
+    for number, hashes in enumerate((np.arange(40), rng.permutation(40))):
+        yield bare_store(folder / f"s{number}", range(90), "train", hashes[who].tolist(), labels={"AF": sick})
+
+
 def test_a_share_does_not_depend_on_the_key_of_the_patient_hashes(tmp_path):
     """Every machine has its own secret key, and thereby other hashes of the same patients."""
-    rng = np.random.default_rng(5)
-    who, sick = rng.integers(0, 40, 90), rng.integers(0, 2, (90, 1)).astype(float)
-    train, drawn = np.arange(5, 90), []
-    for number, hashes in enumerate((np.arange(40), rng.permutation(40))):
-        store = bare_store(tmp_path / f"s{number}", range(90), "train", hashes[who].tolist(), labels={"AF": sick[:, 0]})
-        drawn.append(share_of(store, sick, train, 0.3, seed=2))
+    train = np.arange(5, 90)
+    drawn = [share_of(s, s.index[["AF"]].to_numpy(), train, 0.3, seed=2) for s in two_keys(tmp_path)]
     np.testing.assert_array_equal(drawn[0], drawn[1])
+
+
+def test_folds_do_not_depend_on_the_key_of_the_patient_hashes(tmp_path):
+    rows, params = np.arange(90), FinetuneParams(folds=5, repeats=2)
+    folds = [cross_validation._folds(s, resolve_task(s, ["AF"]), rows, params, 3) for s in two_keys(tmp_path)]
+    np.testing.assert_array_equal(folds[0], folds[1])

@@ -28,6 +28,12 @@ def data():
     return (z * rng.uniform(0.1, 10, 15) + rng.normal(size=15)).astype(np.float32), y
 
 
+def iter_of(scores):
+    """Return a function that returns these values one after the other."""
+    left = iter(scores)
+    return lambda *_: next(left)
+
+
 def newton(z, y, origin, penalty):
     """Return the coefficients and the intercept that minimise the objective for one target, in float64 by Newton's method."""
     z, y = torch.tensor(np.column_stack([z, np.ones(len(z))])), torch.tensor(y)
@@ -52,8 +58,7 @@ def test_the_solution_is_that_of_newtons_method(data, ratio, monkeypatch):
     monkeypatch.setattr(logistic_correction, "_BLOCK", 64)
     monkeypatch.setattr(logistic_correction, "TOLERANCE", 1e-12)
     monkeypatch.setattr(logistic_correction, "STEPS", 200)
-    scores = iter([0.5, 0.6])  # the correction is accepted
-    monkeypatch.setattr(logistic_correction, "macro_auroc", lambda *_: next(scores))
+    monkeypatch.setattr(logistic_correction, "macro_auroc", iter_of([0.5, 0.6]))  # the correction is accepted
     probe = fit_ridge_classifier(x, y, TRAIN, VAL, names=NAMES)
     found = correct_ridge(probe, x, y, TRAIN, VAL, [ratio])
     assert found.correction == ratio
@@ -66,33 +71,39 @@ def test_the_solution_is_that_of_newtons_method(data, ratio, monkeypatch):
         assert found.bias[k] == pytest.approx(bias, abs=2e-4)
 
 
-def scored(probe, x, y):
-    known = [VAL[~np.isnan(y[VAL, k])] for k in range(3)]
-    return np.mean([roc_auc_score(y[rows, k], probe.logits(x[rows])[:, k]) for k, rows in enumerate(known)])
-
-
-def test_the_path_ends_at_the_first_ratio_that_validation_does_not_prefer(data):
+def test_the_path_ends_at_the_first_ratio_that_validation_does_not_prefer(data, monkeypatch):
+    """Scores of the ridge solution and of the ratios in descending order: the last one would be chosen, but is not tried."""
     x, y = data
     ridge = fit_ridge_classifier(x, y, TRAIN, VAL, names=NAMES)
-    ratios = [100.0, 10.0, 1.0, 0.1, 0.01]
-    found = correct_ridge(ridge, x, y, TRAIN, VAL, ratios)
-    single = {r: correct_ridge(ridge, x, y, TRAIN, VAL, [r]) for r in ratios}
-    reached = [scored(ridge, x, y)]
-    for ratio in ratios:
-        if single[ratio].correction is None or scored(single[ratio], x, y) <= reached[-1]:
-            break
-        reached.append(scored(single[ratio], x, y))
-    assert scored(found, x, y) == pytest.approx(max(reached), abs=2e-3)
-    assert found.correction == (None if len(reached) == 1 else ratios[len(reached) - 2])
+    scores = iter([0.5, 0.6, 0.7, 0.65, 0.8])
+    monkeypatch.setattr(logistic_correction, "macro_auroc", lambda *_: next(scores))
+    found = correct_ridge(ridge, x, y, TRAIN, VAL, [0.1, 100.0, 1.0, 10.0])
+    assert (found.correction, list(scores)) == (10.0, [0.8])
+
+
+def test_the_default_steps_come_close_to_the_minimum(data, monkeypatch):
+    """With few features the limit of steps hardly matters."""
+    x, y = data
+    ridge = fit_ridge_classifier(x, y, TRAIN, VAL, names=NAMES)
+    monkeypatch.setattr(logistic_correction, "macro_auroc", iter_of([0.5, 0.6, 0.5, 0.6, 0.5]))
+    default = correct_ridge(ridge, x, y, TRAIN, VAL, [0.05])
+    monkeypatch.setattr(logistic_correction, "STEPS", 500)
+    monkeypatch.setattr(logistic_correction, "TOLERANCE", 1e-13)
+    minimum = correct_ridge(ridge, x, y, TRAIN, VAL, [0.05])
+    start = correct_ridge(ridge, x, y, TRAIN, VAL[:0], [])
+    assert np.abs(default.weight - minimum.weight).max() < 0.05 * np.abs(start.weight - minimum.weight).max()
 
 
 def test_the_ridge_classifier_is_kept_without_a_better_score(data, monkeypatch):
     """Its outputs are then only mapped to logits, so the order of the recordings is the same."""
     x, y = data
     ridge = fit_ridge_classifier(x, y, TRAIN, VAL, names=NAMES)
+    # without validation recordings, nothing is minimised
+    with monkeypatch.context() as patched:
+        patched.setattr(logistic_correction, "_minimise", None)
+        correct_ridge(ridge, x, y, TRAIN, VAL[:0], [1.0])
     alone = [correct_ridge(ridge, x, y, TRAIN, VAL[:0], [1.0]), correct_ridge(ridge, x, y, TRAIN, VAL, [])]
-    scores = iter([0.6, 0.6])
-    monkeypatch.setattr(logistic_correction, "macro_auroc", lambda *_: next(scores))
+    monkeypatch.setattr(logistic_correction, "macro_auroc", iter_of([0.6, 0.6]))
     alone.append(correct_ridge(ridge, x, y, TRAIN, VAL, [1.0]))
     for kept in alone:
         assert kept.correction is None

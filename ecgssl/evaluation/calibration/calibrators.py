@@ -216,7 +216,7 @@ def platt_line(scores: ArrayLike, targets: ArrayLike) -> tuple[float, float]:
     z, y = _known(scores, targets)
     soft = _smoothed(y)
     centre, spread = float(z.mean()), float(z.std())
-    if spread == 0:
+    if spread <= 1e-12 * max(abs(centre), 1e-12):  # equal up to rounding
         return 0.0, 0.0
     design = np.column_stack([(z - centre) / spread, np.ones(len(z))])
     slope, intercept = _minimum(lambda t: _loss(t, design, soft), 2)
