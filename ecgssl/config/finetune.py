@@ -24,8 +24,9 @@ class LinearParams(Section):
             targets from its own candidates. ``auto`` is ``ridge`` if there are more than 2,000 training recordings and more
             than 2,000 features, and otherwise ``logistic``.
         corrections: candidates for the penalty of the logistic regression that corrects a ridge classifier, relative to the
-            penalty of the classifier (``ecgssl.probes.logistic_correction``). The best one, or none, is chosen on the
-            validation split. An empty list turns the correction off. Only for solver ``ridge``.
+            penalty of the classifier (``ecgssl.probes.logistic_correction``), for example 10, 3, 1, 0.3, 0.1, 0.03. The best
+            one, or none, is chosen on the validation split. Without candidates (the default) there is no correction, because no
+            gain on other recordings was shown (docs/results.md). Only for solver ``ridge``.
         C: candidate values of the inverse regularisation strength as in scikit-learn (ridge: 1 / alpha on standardised
             embeddings). The best value is chosen on the validation split. Not used by solver ``ridge``.
         class_weight: candidate class weights. The best one is chosen on the validation split. Not used by ridge.
@@ -38,7 +39,7 @@ class LinearParams(Section):
     """
 
     solver: Literal["auto", "logistic", "ridge"] = "auto"
-    corrections: list[Annotated[float, Field(gt=0)]] = [10.0, 3.0, 1.0, 0.3, 0.1, 0.03]
+    corrections: list[Annotated[float, Field(gt=0)]] = []
     C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.0001, 0.001, 0.01, 0.1, 1.0]
     class_weight: Annotated[list[ClassWeight], Field(min_length=1)] = ["none", "balanced"]
     scale_floor: Annotated[float, Field(ge=0, lt=1)] = 0.01
