@@ -25,8 +25,8 @@ class LinearParams(Section):
             than 2,000 features, and otherwise ``logistic``.
         corrections: candidates for the penalty of the logistic regression that corrects a ridge classifier, relative to the
             penalty of the classifier (``ecgssl.probes.logistic_correction``), for example 10, 3, 1, 0.3, 0.1, 0.03. The best
-            one, or none, is chosen on the validation split. Without candidates (the default) there is no correction, because no
-            gain on other recordings was shown (docs/results.md). Only for solver ``ridge``.
+            one, or none, is chosen on the validation split. Without candidates (the default) there is no correction, because it
+            gained little or nothing on other recordings (docs/results.md). Only for solver ``ridge``.
         C: candidate values of the inverse regularisation strength as in scikit-learn (ridge: 1 / alpha on standardised
             embeddings). The best value is chosen on the validation split. Not used by solver ``ridge``.
         class_weight: candidate class weights. The best one is chosen on the validation split. Not used by ridge.
