@@ -43,10 +43,11 @@ def test_the_baseline_is_compared_with_each_model(cohort, tmp_path, monkeypatch)
     assert sorted(measured) == list(range(len(store)))
     figures = evaluate(result.predictions, params.evaluate, 0, main="linear")
     assert figures["clinical"] == CLINICAL
-    assert figures["models"][CLINICAL]["test"]["macro"]["auroc"]["value"] == 1
+    reached = figures["models"][CLINICAL]["test"]["macro"]["auroc"]["value"]
+    assert reached > 0.9
     found = entry(figures, "t", "linear")
-    assert (found.clinical_model, found.clinical) == (CLINICAL, 1.0)
-    assert found.clinical_gain == pytest.approx(found.value - 1)
+    assert (found.clinical_model, found.clinical) == (CLINICAL, reached)
+    assert found.clinical_gain == pytest.approx(found.value - reached)
     about = result.choices["clinical_baseline"]
     assert (about["model"], about["people"], list(about["C"])) == (CLINICAL, [], ["HIGH"])
     off = params.finetune.model_copy(update={"clinical_baseline": False})
