@@ -124,9 +124,9 @@ class Study:
         both = (("val", chosen.val), ("test", chosen.test))
         if kind in PROBED:
             features = self.features(kind, encoder, seen, cell.leads)
-            ridge = fit_ridge_classifier(features, values, train, chosen.val, names=task.outputs)
-            ratios = self.params.finetune.linear.corrections
-            probe = correct_ridge(ridge, features, values, train, chosen.val, ratios)
+            probe = fit_ridge_classifier(features, values, train, chosen.val, names=task.outputs)
+            if ratios := self.params.finetune.linear.corrections:
+                probe = correct_ridge(probe, features, values, train, chosen.val, ratios)
             found |= {split: probe.logits(features[rows]) for split, rows in both}
             choices: dict[str, Any] = {"features": features.shape[1], "C": probe.C[0], "rule": probe.chosen_by[0]}
             choices["correction"] = probe.correction

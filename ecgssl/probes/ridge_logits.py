@@ -1,6 +1,6 @@
-"""Linear probe for binary targets by corrected ridge regression, with outputs that are logits.
+"""Linear probe for binary targets by ridge regression, with outputs that are logits.
 
-The outputs of ``fit_ridge_classifier`` order the recordings and are about 0 to 1. ``correct_ridge`` improves their order.
+The outputs of ``fit_ridge_classifier`` order the recordings and are about 0 to 1. ``correct_ridge`` can change their order.
 Platt's line (Platt 1999) then maps the outputs of each target to logits. The line is part of the coefficients, so the probe is
 used like a logistic regression: its outputs can be calibrated, and fine-tuning can start from them.
 """
@@ -32,7 +32,7 @@ def fit_ridge_logits(
     groups: ArrayLike,
     seed: int = 0,
 ) -> Probe:
-    """Fit a ridge classifier, correct it (``correct_ridge``), and map the outputs of each target to logits.
+    """Fit a ridge classifier, correct it (``correct_ridge``) if there are candidates, and map the outputs of each target to logits.
 
     The line of a target is fitted on validation if it has at least ten positive and ten negative recordings there and the
     outputs increase with the target. Otherwise it is fitted on the training recordings, where the outputs are too extreme.
@@ -53,7 +53,7 @@ def fit_ridge_logits(
     rows = np.arange(len(train)), np.arange(len(train), len(train) + len(val))
     both, truth = np.concatenate([train, val]), np.concatenate([y, vy])
     ridge = fit_ridge_classifier(both, truth, *rows, names=names, floor=params.scale_floor)
-    probe = correct_ridge(ridge, both, truth, *rows, params.corrections)
+    probe = correct_ridge(ridge, both, truth, *rows, params.corrections) if params.corrections else ridge
     outputs, val_outputs = probe.logits(train), probe.logits(val)
     lines = [_line(val_outputs[:, k], vy[:, k], outputs[:, k], y[:, k]) for k in range(len(names))]
     slope, intercept = (np.array(column) for column in zip(*lines, strict=True))
