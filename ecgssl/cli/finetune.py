@@ -41,7 +41,7 @@ def finetune(
     bundle: Annotated[
         str | None, typer.Option(help="Bundle of an encoder; with --manifest, its preprocessing settings are used.")
     ] = None,
-    mode: Annotated[Literal["linear", "attentive", "full", "scratch"], typer.Option()] = "linear",
+    mode: Annotated[Literal["linear", "mlp", "attentive", "full", "scratch"], typer.Option()] = "linear",
     share: Annotated[float, typer.Option(help="Share of the training patients whose labels are used.")] = 1.0,
     leads: Annotated[str, typer.Option(help="Recorded leads, such as I,II,V2, or a set: 3lead.")] = "12lead",
     folds: Annotated[

@@ -9,10 +9,14 @@ from pydantic import Field, model_validator
 from ecgssl.params_base import NonNegative, Positive, Ratio, Section
 from ecgssl.signal.lead_sets import LeadSet
 
-Mode = Literal["linear", "attentive", "full", "scratch"]
+Mode = Literal["linear", "mlp", "attentive", "full", "scratch"]
 """Fine-tuning mode; ``docs/finetuning.md`` describes the modes."""
 ClassWeight = Literal["none", "balanced"]
 """Weights of recordings in the loss: equal (``none``) or inversely proportional to the class frequency (``balanced``)."""
+
+
+MOST_HIDDEN = 4096
+"""Largest number of hidden units of a network, which limits the memory that a model folder can ask for."""
 
 
 class LinearParams(Section):
@@ -68,6 +72,25 @@ class EpochParams(Section):
     class_weight: ClassWeight = "none"
 
 
+class MlpParams(EpochParams):
+    """Network with one hidden layer on the frozen embedding; its outputs are averaged with those of the linear probe.
+
+    Args:
+        hidden: number of hidden units.
+        input_dropout: share of the features that a training step drops at random.
+        dropout: share of the hidden units that a training step drops at random.
+    """
+
+    epochs: Positive = 12
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    weight_decay: NonNegative = 0.1
+    patience: Positive = 12
+    hidden: Annotated[int, Field(ge=1, le=MOST_HIDDEN)] = 512
+    input_dropout: Ratio = 0.3
+    dropout: Ratio = 0.5
+
+
 class AttentiveParams(EpochParams):
     """Attentive probe: learned queries over the tokens of a frozen encoder (``ecgssl.model.classifier.QueryPooling``).
 
@@ -119,6 +142,7 @@ class FinetuneParams(Section):
     Args:
         modes: fine-tuning modes; the first is exported unless ``export.mode`` is set.
         linear: linear probe.
+        mlp: nonlinear probe.
         attentive: attentive probe.
         full: fine-tuning of the whole encoder, also for ``scratch``.
         overlap: ``error`` or ``warn`` if recordings or patients of validation or test were used for pretraining. They
@@ -135,6 +159,7 @@ class FinetuneParams(Section):
 
     modes: Annotated[list[Mode], Field(min_length=1)] = ["linear", "full"]
     linear: LinearParams = LinearParams()
+    mlp: MlpParams = MlpParams()
     attentive: AttentiveParams = AttentiveParams()
     full: FullParams = FullParams()
     overlap: Literal["error", "warn"] = "error"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ecgssl.model.encoder import Encoder
 
 CARD = "README.md"
-_OWN_KEYS = {"ecgssl", "kind", "targets", "task_kind", "queries", "model", "quality", "lsb", "export"}
+_OWN_KEYS = {"ecgssl", "kind", "targets", "task_kind", "queries", "hidden", "model", "quality", "lsb", "export"}
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def _torch_graph(path: Path, files: BundleFiles) -> ContractModule:
     encoder = Encoder(files.params, spec.leads, spec.samples)
     model: Encoder | Classifier = encoder
     if head is not None:
-        model = Classifier(encoder, head.targets, head.kind, head.queries, head.crops)
+        model = Classifier(encoder, head.targets, head.kind, head.queries, head.crops, head.hidden)
     load_weights(model, path / WEIGHTS)
     return ContractModule(model, spec, files.decision, spec.fewest_samples(files.config.quality.min_duration))
 

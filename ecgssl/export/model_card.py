@@ -97,6 +97,7 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
     if isinstance(graph.model, Classifier):
         names = ", ".join(map(markdown_name, graph.model.targets))
         head = "an attentive head" if graph.model.query_count else "a linear head"
+        head = "a linear head and a network with one hidden layer" if graph.model.hidden_units else head
         what = f"{_SCORES[graph.model.kind].format(names=names)}: {encoder} with {head}, {size:,} parameters."
     else:
         what = f"Embeddings of 12-lead ECGs: {encoder}, {size:,} parameters."

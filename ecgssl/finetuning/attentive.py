@@ -69,7 +69,7 @@ def finetune_attentive(
         }
         for decayed in (True, False)
     ]
-    objective = objective_of(model, targets[train], params.class_weight)
+    objective = objective_of(model.kind, targets[train], params.class_weight, model.target_spread)
     state = RunState(run_folder, config)
     rows = np.union1d(train, val)
     features = _on_the_fly(model, store, leads, device)

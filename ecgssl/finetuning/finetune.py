@@ -24,7 +24,8 @@ from ecgssl.finetuning.attentive import finetune_attentive
 from ecgssl.finetuning.clinical_baseline import ClinicalBaseline, fit_baseline
 from ecgssl.finetuning.clinical_file import write_baseline
 from ecgssl.finetuning.embeddings import cached_embeddings, digest
-from ecgssl.finetuning.full import FullResult, finetune_full, predict_logits
+from ecgssl.finetuning.full import FullResult, Score, finetune_full, predict_logits
+from ecgssl.finetuning.mlp import finetune_mlp
 from ecgssl.finetuning.pretraining_overlap import require_no_overlap, training_identities
 from ecgssl.finetuning.rows import ChosenRows, choose_rows, lead_subset, share_of
 from ecgssl.finetuning.task import Task, require_learnable, resolve_task, task_values
@@ -96,9 +97,9 @@ def finetune(
             ``scratch`` uses only its architecture.
         targets: names of target columns of the store, or ``age``. They must be all binary, all numeric, or one
             multiclass target.
-        mode: ``linear`` trains a logistic or ridge regression on a frozen encoder. ``attentive`` trains attention
-            pooling over the tokens of a frozen encoder, and a linear head. ``full`` trains encoder and head. ``attentive``
-            and ``full`` start from the linear probe. ``scratch`` is ``full`` with a randomly initialised encoder.
+        mode: ``linear`` trains a logistic or ridge regression on a frozen encoder. ``mlp`` averages it with a network on
+            the same embeddings. ``attentive`` trains attention pooling over the tokens of a frozen encoder, and a linear
+            head. ``full`` trains encoder and head. ``attentive`` and ``full`` start from the linear probe. ``scratch`` is ``full`` with a randomly initialised encoder.
         params: fine-tuning parameters of all modes.
         seed: seed of the randomly initialised encoder, the folds, the training loop and the draw of ``share``.
         work: folder for cached embeddings and resumable state.
@@ -146,10 +147,9 @@ def finetune(
     history: list[dict[str, float]] = []
     outputs = start.outputs
     if mode != "linear":
-        result = run.epochs(classifier)
+        result, outputs = run.epochs(classifier)
         classifier, history = result.model, result.history
         choices = {"epoch": result.best_epoch, "started_from": choices}
-        outputs = predict_logits(classifier, store, run.scored, seen)
     counts = {split: len(found) for split, found in part.by_split().items()}
     choices["rows"] = {**counts, "unlabelled": part.unlabelled, "without_leads": part.without_leads}
     logits = {mode: outputs, **logits}
@@ -256,14 +256,7 @@ class _Run:
 
     def linear(self, encoder: Encoder) -> _Linear:
         train, val = self.rows.train, self.rows.val
-        # validation and test recordings are embedded in fp32, as by a deployed model
-        learned, scored = (
-            cached_embeddings(
-                encoder, self.store, rows, self.work / "embeddings", self.leads,
-                precision=self.params.linear.precision if rows is train else "fp32", show_progress=self.show_progress,
-            )
-            for rows in (train, self.scored)
-        )  # fmt: skip
+        learned, scored = self.embeddings(encoder)
         probe = probe_for(self.task.kind, self.params.linear, learned.shape)(
             learned, self.values[train], scored[: len(val)], self.values[val], self.params.linear,
             names=self.task.outputs, groups=self.store.patients[train], seed=self.seed,
@@ -273,9 +266,24 @@ class _Run:
             outputs = classifier.from_features(torch.from_numpy(scored)).double().numpy()
         return _Linear(probe, classifier, outputs)
 
-    def epochs(self, start: Classifier) -> FullResult:
-        """Train in mode attentive, full or scratch, starting from the linear probe. An interrupted run is resumed."""
-        section = self.params.attentive if self.mode == "attentive" else self.params.full
+    def embeddings(self, encoder: Encoder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the embeddings of the training recordings, and those of the validation and test recordings."""
+        learned, scored = (
+            cached_embeddings(
+                encoder, self.store, rows, self.work / "embeddings", self.leads,
+                precision=precision, show_progress=self.show_progress,
+            )
+            # validation and test recordings are embedded in fp32, as by a deployed model
+            for rows, precision in ((self.rows.train, self.params.linear.precision), (self.scored, "fp32"))
+        )  # fmt: skip
+        return learned, scored
+
+    def epochs(self, start: Classifier) -> tuple[FullResult, NDArray[np.float64]]:
+        """Train in a mode with epochs, starting from the linear probe. An interrupted run is resumed.
+
+        The second value is the outputs (N, K) for the validation and test recordings.
+        """
+        section = {"mlp": self.params.mlp, "attentive": self.params.attentive}.get(self.mode, self.params.full)
         leads = [] if self.leads is None else np.array(self.store.spec.leads)[self.leads].tolist()
         config = {**section.model_dump(mode="json"), "seed": self.seed, "targets": list(self.task.targets)}
         config |= {"mode": self.mode, "leads": leads, "rows": _digest_of(self.rows.train, self.rows.val)}
@@ -284,7 +292,9 @@ class _Run:
         folder = self.work / f"{self.mode}-{name}"
         score = selection_score(self.task.kind)
         train, val = self.rows.train, self.rows.val
-        if self.mode == "attentive":
+        if self.mode == "mlp":
+            result, outputs = self.mlp(start, score, folder, config)
+        elif self.mode == "attentive":
             torch.manual_seed(self.seed)
             model = start_attentive(start, self.params.attentive.queries)
             result = finetune_attentive(
@@ -296,8 +306,28 @@ class _Run:
                 start, self.store, self.values, self.params.full, self.seed, score, folder, config,
                 train=train, val=val, leads=self.leads, show_progress=self.show_progress,
             )  # fmt: skip
+        if self.mode != "mlp":
+            outputs = predict_logits(result.model, self.store, self.scored, self.leads)
         RunState(folder, config).discard()
-        return result
+        return result, outputs
+
+    def mlp(
+        self, start: Classifier, score: Score, folder: Path, config: dict[str, Any]
+    ) -> tuple[FullResult, NDArray[np.float64]]:
+        """Train a nonlinear probe on the embeddings of the frozen encoder; return values as in ``epochs``."""
+        learned, scored = self.embeddings(start.encoder)
+        train, val = self.values[self.rows.train], self.values[self.rows.val]
+        if self.task.kind == "regression":
+            # the head predicts standardised values
+            train, val = ((y - start.offset.numpy()) / start.spread.numpy() for y in (train, val))
+        found = finetune_mlp(
+            start.head, self.task.kind, learned, train, scored[: len(val)], val, self.params.mlp, self.seed, score,
+            folder, config, show_progress=self.show_progress,
+        )  # fmt: skip
+        start.head = found.head
+        with torch.inference_mode():
+            parts = [start.from_features(torch.from_numpy(part)) for part in np.array_split(scored, -(-len(scored) // 1024))]
+        return FullResult(start, found.history, found.best_epoch), torch.cat(parts).double().numpy()
 
     def table(self, logits: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
         rows, index = self.scored, self.store.index.iloc[self.scored]

@@ -95,7 +95,7 @@ def finetune_full(
         finetune_groups(model.encoder, model.head, params.learning_rate, params.weight_decay, params.layer_decay)
     )
     generator = torch.Generator(device)
-    objective = objective_of(model, targets[train], params.class_weight)
+    objective = objective_of(model.kind, targets[train], params.class_weight, model.target_spread)
     balanced = params.sampling == "balanced" and model.kind != "regression"
     chances = sampling_chances(targets[train]) if balanced else None
 

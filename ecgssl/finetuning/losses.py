@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgssl.config.finetune import ClassWeight
-from ecgssl.model.classifier import Classifier
+from ecgssl.config.manifest import OutputKind
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """Loss function of outputs (B, K) and targets (B, K; NaN if unknown)."""
@@ -62,20 +62,23 @@ def masked_squared_error(values: Tensor, targets: Tensor, spread: Tensor) -> Ten
     return error.square().sum() / known.sum().clamp_min(1)
 
 
-def objective_of(model: Classifier, targets: NDArray[np.float64], class_weight: ClassWeight) -> Objective:
-    """Return the loss function for the kind of target of a model.
+def objective_of(
+    kind: OutputKind, targets: NDArray[np.float64], class_weight: ClassWeight, spread: Tensor
+) -> Objective:
+    """Return the loss function for a kind of target.
 
     Args:
-        model: classifier, on the device used for training.
+        kind: type of the outputs.
         targets: targets (N, K) of the training recordings, from which class weights are computed.
         class_weight: ``none`` or ``balanced``; ignored for a regression.
+        spread: standard deviations (K,) of the targets of a regression. Its device is that of the outputs.
     """
-    if model.kind == "regression":
-        return lambda values, y: masked_squared_error(values, y, model.spread)
-    loss, balanced = _CLASS_LOSSES[model.kind]
+    if kind == "regression":
+        return lambda values, y: masked_squared_error(values, y, spread)
+    loss, balanced = _CLASS_LOSSES[kind]
     weights = None
     if class_weight == "balanced":
-        weights = torch.from_numpy(balanced(targets)).to(next(model.parameters()).device, torch.float32)
+        weights = torch.from_numpy(balanced(targets)).to(spread.device, torch.float32)
     return lambda logits, y: loss(logits, y, weights)
 
 

@@ -1,10 +1,11 @@
-"""Classifier: an encoder with a linear or attentive head, used for fine-tuning and export."""
+"""Classifier: an encoder with a linear, attentive or nonlinear head, used for fine-tuning and export."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
@@ -13,24 +14,64 @@ from ecgssl.model.encoder import Encoder
 from ecgssl.model.recorded import rotate
 
 
+LIMIT = 6.0
+"""Largest absolute value of a standardised feature that ``Network`` receives."""
+
+
+class Network(nn.Module):
+    """One hidden layer on standardised features: (B, E) -> (B, K).
+
+    Args:
+        features: number E of features.
+        hidden: number of hidden units.
+        labels: number K of outputs.
+        dropout: share of the features, and of the hidden units, that are dropped in training.
+    """
+
+    def __init__(self, features: int, hidden: int, labels: int, dropout: tuple[float, float] = (0.0, 0.0)) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.to_hidden = nn.Linear(features, hidden)
+        self.norm = nn.LayerNorm(hidden)
+        self.to_outputs = nn.Linear(hidden, labels)
+
+    def forward(self, standardised: Tensor) -> Tensor:
+        x = F.dropout(standardised.clamp(-LIMIT, LIMIT), self.dropout[0], self.training)
+        x = F.dropout(F.gelu(self.norm(self.to_hidden(x))), self.dropout[1], self.training)
+        out: Tensor = self.to_outputs(x)
+        return out
+
+
 class Head(nn.Module):
-    """Linear layer on standardised embeddings: (B, E) -> (B, K) logits.
+    """Linear layer on standardised embeddings: (B, E) -> (B, K) logits. With a network, the mean of the layer and the network.
 
     The embeddings are standardised with the buffers ``mean`` and ``scale``, which a linear probe computes from the training
     embeddings of the frozen encoder. Linear probes and fine-tuned models use this head.
+
+    Args:
+        embed_dim: length E of an embedding.
+        labels: number K of outputs.
+        hidden: number of hidden units of the network; 0 for none.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, embed_dim: int, labels: int) -> None:
+    def __init__(self, embed_dim: int, labels: int, hidden: int = 0) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(embed_dim))
         self.register_buffer("scale", torch.ones(embed_dim))
         self.linear = nn.Linear(embed_dim, labels)
+        self.network = Network(embed_dim, hidden, labels) if hidden else None
 
     def forward(self, embedding: Tensor) -> Tensor:
-        return self.linear((embedding - self.mean) / self.scale)
+        standardised = self.standardised(embedding)
+        out: Tensor = self.linear(standardised)
+        return out if self.network is None else (out + self.network(standardised)) / 2
+
+    def standardised(self, embedding: Tensor) -> Tensor:
+        """Return the embeddings (B, E) less their mean, divided by their scale."""
+        return (embedding - self.mean) / self.scale
 
 
 class QueryPooling(nn.Module):
@@ -77,6 +118,7 @@ class Classifier(nn.Module):
             pooled by the queries.
         crops: number of views in eval mode, whose outputs are averaged. View k (counted from 0) is shifted circularly by the
             fraction k / crops of its recorded samples. In training mode, only the unshifted view is used.
+        hidden: number of hidden units of the network in the head; 0 for a head without a network.
 
     Attributes:
         offset, spread: (K,), only for ``regression``: mean and standard deviation of each target in the training split. The
@@ -93,6 +135,7 @@ class Classifier(nn.Module):
         kind: OutputKind = "multilabel",
         queries: int = 0,
         crops: int = 1,
+        hidden: int = 0,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -100,7 +143,7 @@ class Classifier(nn.Module):
         self.kind: OutputKind = kind
         self.crops = crops
         self.pooling = QueryPooling(encoder.width, queries) if queries else None
-        self.head = Head(encoder.embed_dim + queries * encoder.width, len(self.targets))
+        self.head = Head(encoder.embed_dim + queries * encoder.width, len(self.targets), hidden)
         if kind == "regression":
             self.register_buffer("offset", torch.zeros(len(self.targets)))
             self.register_buffer("spread", torch.ones(len(self.targets)))
@@ -109,6 +152,16 @@ class Classifier(nn.Module):
     def query_count(self) -> int:
         """Number of learned queries of the head."""
         return 0 if self.pooling is None else len(self.pooling.queries)
+
+    @property
+    def target_spread(self) -> Tensor:
+        """Standard deviations (K,) of the targets of a regression; 1 for other kinds, whose outputs are logits."""
+        return self.spread if self.kind == "regression" else torch.ones_like(self.head.linear.bias)
+
+    @property
+    def hidden_units(self) -> int:
+        """Number of hidden units of the network in the head."""
+        return 0 if self.head.network is None else self.head.network.to_hidden.out_features
 
     def forward(
         self,

@@ -43,6 +43,7 @@ _KINDS = {
 }
 _MODES = {
     "linear": "linear probe",
+    "mlp": "linear probe averaged with a network of one hidden layer",
     "attentive": "attentive probe",
     "full": "full fine-tuning",
     "scratch": "all weights, from random weights,",

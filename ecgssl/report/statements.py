@@ -13,7 +13,8 @@ from ecgssl.evaluation.subgroups import UNKNOWN
 
 Report = Mapping[str, Any]
 
-EPOCH_MODES = ("attentive", "full", "scratch")
+EPOCH_MODES = ("mlp", "attentive", "full", "scratch")
+_PROBE = {"mlp": " of the linear probe"}
 _RULES = {
     "validation_auroc": "by AUROC on validation",
     "validation_r2": "by R2 on validation",
@@ -65,7 +66,7 @@ def selection(report: Report) -> Statement:
     if rules and len(rules) == len(names):
         what = "Penalty" if report["asked"]["kind"] == "regression" else "Penalty and class weight"
         if mode in EPOCH_MODES:
-            what += " of the linear probe that training started from"
+            what += _PROBE.get(mode, " of the linear probe that training started from")
         if report["asked"]["folds"]:
             what += " of the final model"
         by_rule: dict[str, list[str]] = {}
@@ -87,7 +88,8 @@ def class_weights(report: Report) -> Statement:
     if not isinstance(chosen, Mapping) or not chosen or report["asked"]["kind"] == "regression":
         return Statement("", False)
     weights = ", ".join(f"{name} {weight}" for name, weight in chosen.items())
-    of = " of the linear probe that training started from" if report["asked"]["mode"] in EPOCH_MODES else ""
+    mode = report["asked"]["mode"]
+    of = _PROBE.get(mode, " of the linear probe that training started from") if mode in EPOCH_MODES else ""
     return Statement(f"Class weights{of}: {weights}. {selection(report).text} {calibration(report).text}")
 
 

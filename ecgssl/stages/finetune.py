@@ -58,7 +58,7 @@ def finetune_encoder(
         store: store with the recordings and the targets.
         encoder: folder of a pretrained encoder or of a bundle.
         targets: names of the target columns.
-        mode: ``linear``, ``attentive``, ``full`` or ``scratch``.
+        mode: ``linear``, ``mlp``, ``attentive``, ``full`` or ``scratch``.
         out: output folder of the fine-tuned model. With several draws of the training labels, the predictions of the
             other draws are written to ``draw-N.csv``. Out-of-fold predictions are written to the folder ``folds`` next
             to ``out``.

@@ -47,7 +47,7 @@ from ecgssl.training.origin import named_sets, started_from
 MOST_BYTES = 15_000_000
 """Largest size of the weights and graphs of all shipped models together; they are kept in git and in the wheel."""
 _SETTINGS = ("seed", "signal", "quality", "model", "fda", "stdm", "objective", "pretrain", "finetune")
-_OWN_KEYS = {"ecgssl", "kind", "targets", "task_kind", "queries", "crops", "model"}
+_OWN_KEYS = {"ecgssl", "kind", "targets", "task_kind", "queries", "crops", "hidden", "model"}
 
 
 def ship_model(name: str, plan: Plan, params: Params, folder: Path = FOLDER) -> Card:

@@ -71,6 +71,7 @@ def write_model(
     kind: dict[str, Any] = {"kind": "encoder"}
     if isinstance(model, Classifier):
         head = {"task_kind": model.kind, "queries": model.query_count, "crops": model.crops}
+        head["hidden"] = model.hidden_units
         kind = {"kind": "classifier", "targets": model.targets, **head}
     config = {"ecgssl": __version__, **kind, "model": encoder.params.model_dump(mode="json"), **(about or {})}
     write_json(folder / CONFIG, config)
@@ -126,7 +127,7 @@ def load_classifier(
     params = load_model_params(path, spec)
     require_weights(path / WEIGHTS, params)
     encoder = Encoder(params, spec.leads, spec.samples)
-    model = Classifier(encoder, head.targets, head.kind, head.queries, head.crops)
+    model = Classifier(encoder, head.targets, head.kind, head.queries, head.crops, head.hidden)
     load_weights(model, path / WEIGHTS)
     return model.eval(), spec
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ecgssl.checked_json import read_object, shortened, validated
 from ecgssl.config import ModelParams
+from ecgssl.config.finetune import MOST_HIDDEN
 from ecgssl.config.manifest import OutputKind
 from ecgssl.config.model import MOST_TOKENS
 from ecgssl.errors import InputError, Problem
@@ -33,8 +34,8 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 class HeadFile(BaseModel):
     """Entries of ``config.json`` that describe the outputs of a classifier.
 
-    Models of earlier releases lack ``task_kind``, ``queries`` and ``crops``. They are multilabel models without queries
-    and with a single crop.
+    Models of earlier releases lack ``task_kind``, ``queries``, ``crops`` and ``hidden``. They are multilabel models without
+    queries and network, and with a single crop.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -43,6 +44,7 @@ class HeadFile(BaseModel):
     task_kind: OutputKind = "multilabel"
     queries: Annotated[int, Field(ge=0, le=_MOST)] = 0
     crops: Annotated[int, Field(ge=1, le=_MOST)] = 1
+    hidden: Annotated[int, Field(ge=0, le=MOST_HIDDEN)] = 0
 
     @model_validator(mode="after")
     def _distinct(self) -> HeadFile:
@@ -119,12 +121,14 @@ class Head:
         kind: type of the outputs.
         queries: number of learned queries of the head; 0 for a linear head on the embedding.
         crops: number of shifted views of a recording whose outputs are averaged.
+        hidden: number of hidden units of the network in the head; 0 for none.
     """
 
     targets: tuple[str, ...]
     kind: OutputKind
     queries: int
     crops: int
+    hidden: int
 
 
 def load_head(path: Path) -> Head:
@@ -138,7 +142,7 @@ def load_head(path: Path) -> Head:
         kind = shortened(config.get("kind"))
         raise unusable(path / CONFIG, "kind", f"is {kind}, not a classifier with targets")
     found = validated(HeadFile, config, str(path / CONFIG), REMEDY)
-    return Head(found.targets, found.task_kind, found.queries, found.crops)
+    return Head(found.targets, found.task_kind, found.queries, found.crops, found.hidden)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -34,6 +34,7 @@ SECTIONS = {
 RECORDINGS = 60
 PARAMS = FinetuneParams(
     linear={"C": [0.01, 1.0]},
+    mlp={"epochs": 2, "batch_size": 16, "hidden": 8},
     attentive={"epochs": 2, "batch_size": 16, "queries": 2},
     full={"epochs": 2, "batch_size": 16},
 )
@@ -90,7 +91,7 @@ def run(store, encoder, work, targets, mode="linear", **changes):
     return finetune(store, encoder, targets, mode, PARAMS, 3, work, show_progress=False, **changes)
 
 
-@pytest.mark.parametrize("mode", ["linear", "attentive", "full", "scratch"])
+@pytest.mark.parametrize("mode", ["linear", "mlp", "attentive", "full", "scratch"])
 @pytest.mark.parametrize(
     ("targets", "kind", "outputs"),
     [
@@ -138,7 +139,7 @@ def test_leads_that_are_not_named_are_not_seen(store, encoder, tmp_path):
             out[:, [i for i, lead in enumerate(self.spec.leads) if lead not in ("I", "II")]] = 3
             return out
 
-    for mode in ("linear", "attentive", "full"):
+    for mode in ("linear", "mlp", "attentive", "full"):
         one, other = (
             run(s, encoder, tmp_path / f"{mode}{k}", ["AF"], mode, leads=["II", "i"]).predictions
             for k, s in enumerate((store, Other(store.path)))
