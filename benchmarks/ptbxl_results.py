@@ -13,7 +13,8 @@ the same command resumes. A cell has the file ``OUT/cells/NAME.json`` and the ou
 such command adds its figures to the log (``--log``) before it prints them.
 
 Rows: ``random`` (randomly initialised encoder), ``minirocket``, ``linear:NAME`` (encoder of ``--encoder NAME=FOLDER``): ridge
-probe of ``ecgssl.probes.ridge_classifier``. ``clinical``: clinical baseline. ``attentive:NAME``, ``full:NAME`` and
+probe of ``ecgssl.probes.ridge_classifier``. ``clinical``: clinical baseline. ``mlp:NAME``: nonlinear probe
+(``ecgssl.finetuning.mlp``) on the features of an encoder, ``random``, ``minirocket`` or ``clinical``. ``attentive:NAME``, ``full:NAME`` and
 ``scratch:NAME``: ``ecgssl.finetuning.finetune`` with section ``finetune`` of the parameters; ``scratch`` uses only the
 architecture of the encoder. ``convnet``: supervised ResNet-18 on the same signals (``convnet.py``, needs MONAI).
 
@@ -44,13 +45,15 @@ from ecgssl.config import Params, load_params
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.predictions import outputs_of
 from ecgssl.files import canonical_json, write_atomic
-from ecgssl.finetuning.clinical_baseline import fit_baseline
+from ecgssl.finetuning.clinical_baseline import ClinicalBaseline, fit_baseline
 from ecgssl.finetuning.embeddings import cached_embeddings
-from ecgssl.finetuning.finetune import finetune, random_encoder
+from ecgssl.finetuning.finetune import finetune, head_of, random_encoder
+from ecgssl.finetuning.mlp import finetune_mlp
 from ecgssl.finetuning.rows import ChosenRows, choose_rows, lead_subset, share_of
 from ecgssl.finetuning.task import Task, resolve_task, task_values
 from ecgssl.probes.logistic_correction import correct_ridge
 from ecgssl.probes.ridge_classifier import fit_ridge_classifier
+from ecgssl.probes.ridge_logits import fit_ridge_logits
 from ecgssl.probes.selection import macro_auroc
 from ecgssl.signal.lead_sets import LEAD_SETS, shown_leads
 from ecgssl.store.store import Store
@@ -59,8 +62,9 @@ from ecgssl.training.checkpoint import discard_run, load_encoder
 LABEL_SETS = ("all", "diagnostic", "subclass", "superclass", "form", "rhythm")
 WHOLE = "12lead"
 PROBED = ("random", "minirocket", "linear")
+NO_ENCODER = ("random", "minirocket", "clinical")
 TRAINED = ("attentive", "full", "scratch")
-ROWS = (*PROBED, "clinical", "convnet", *TRAINED)
+ROWS = (*PROBED, "clinical", "mlp", "convnet", *TRAINED)
 Logits = dict[str, NDArray[np.float64]]
 
 
@@ -130,6 +134,9 @@ class Study:
             found |= {split: probe.logits(features[rows]) for split, rows in both}
             choices: dict[str, Any] = {"features": features.shape[1], "C": probe.C[0], "rule": probe.chosen_by[0]}
             choices["correction"] = probe.correction
+        elif kind == "mlp":
+            outputs, choices = self.nonlinear(cell, task, values, replace(chosen, train=train), seen)
+            found |= {"val": outputs[: len(chosen.val)], "test": outputs[len(chosen.val) :]}
         elif kind == "convnet":
             folder = self.out / "work" / cell.name
             network, choices = train_convnet(
@@ -139,7 +146,8 @@ class Study:
             discard_run(folder)
         else:
             if kind == "clinical":
-                outputs, choices = self.clinical(task, values, replace(chosen, train=train), seen)
+                baseline, outputs = self.clinical(task, values, replace(chosen, train=train), seen)
+                choices = baseline.about()
             else:
                 rows = {"train": train, "val": chosen.val, "test": chosen.test}
                 # the clinical baseline is a row of the table
@@ -170,13 +178,44 @@ class Study:
 
     def clinical(
         self, task: Task, values: NDArray[np.float64], rows: ChosenRows, seen: NDArray[np.bool_] | None
-    ) -> tuple[NDArray[np.float64], dict[str, Any]]:
-        """Return the outputs of the clinical baseline for the validation and test recordings, and its choices."""
-        baseline, outputs = fit_baseline(
+    ) -> tuple[ClinicalBaseline, NDArray[np.float64]]:
+        """Return the clinical baseline and its outputs for the validation and test recordings."""
+        return fit_baseline(
             self.store, task, values, rows, self.params.finetune.linear, self.params.seed, self.out / "features", seen,
             show_progress=False,
         )  # fmt: skip
-        return outputs, baseline.about()
+
+    def nonlinear(
+        self, cell: Cell, task: Task, values: NDArray[np.float64], rows: ChosenRows, seen: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        """Return the outputs of a nonlinear probe for the validation and test recordings, and its choices."""
+        name, linear = cell.row.partition(":")[2], self.params.finetune.linear
+        scored = np.concatenate([rows.val, rows.test])
+        if name == "clinical":
+            baseline, _ = self.clinical(task, values, rows, seen)
+            probe = baseline.probe
+            learned, held_out = (
+                baseline.columns.columns(
+                    baseline.measured(self.store, part, seen, cache=self.out / "features", show_progress=False)
+                ).astype(np.float32)
+                for part in (rows.train, scored)
+            )
+        else:
+            features = self.features(name if name in NO_ENCODER else "linear", name, seen, cell.leads)
+            learned, held_out = features[rows.train], features[scored]
+            probe = fit_ridge_logits(
+                learned, values[rows.train], held_out[: len(rows.val)], values[rows.val], linear,
+                names=task.outputs, groups=self.store.patients[rows.train],
+            )  # fmt: skip
+        folder, params = self.out / "work" / cell.name, self.params.finetune.mlp
+        result = finetune_mlp(
+            head_of(probe), "multilabel", learned, values[rows.train], held_out[: len(rows.val)], values[rows.val], params,
+            self.params.seed + cell.draw, macro_auroc, folder, {"cell": cell.name}, show_progress=False,
+        )  # fmt: skip
+        discard_run(folder)
+        with torch.inference_mode():
+            outputs = result.head(torch.from_numpy(held_out)).double().numpy()
+        return outputs, {"features": learned.shape[1], "epoch": result.best_epoch, "C": probe.C[0]}
 
 
 def targets_of(store: Store, labels: str) -> list[str]:
@@ -234,7 +273,9 @@ def _require_rows(rows: list[str], encoders: dict[str, str]) -> None:
         kind, _, encoder = row.partition(":")
         if kind not in ROWS:
             problems.append(Problem("--row", row, "is unknown", f"Use one of {', '.join(ROWS)}"))
-        elif kind in ("linear", *TRAINED) and encoder not in encoders:
+        elif kind == "mlp" and encoder in NO_ENCODER:
+            continue
+        elif kind in ("linear", "mlp", *TRAINED) and encoder not in encoders:
             problems.append(Problem("--row", row, "has no encoder", f"Use {kind}:NAME with --encoder NAME=FOLDER"))
     if problems:
         raise InputError(problems)

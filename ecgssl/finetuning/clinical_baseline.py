@@ -62,7 +62,19 @@ class ClinicalBaseline:
         cache: Path | None = None,
         show_progress: bool = True,
     ) -> NDArray[np.float64]:
-        """Return the outputs (len(rows), K) for recordings of another store. Age and sex that it lacks are missing values.
+        """Return the outputs (len(rows), K) for recordings of another store; arguments as in ``measured``."""
+        return self.outputs(self.measured(store, rows, leads, cache=cache, show_progress=show_progress))
+
+    def measured(
+        self,
+        store: Store,
+        rows: NDArray[np.int64],
+        leads: NDArray[np.bool_] | None = None,
+        *,
+        cache: Path | None = None,
+        show_progress: bool = True,
+    ) -> NDArray[np.float64]:
+        """Return the inputs (len(rows), F) for recordings of a store. Age and sex that it lacks are missing values.
 
         Args:
             store: store with the preprocessing settings of the model.
@@ -78,7 +90,7 @@ class ClinicalBaseline:
         unknown = np.full(len(rows), np.nan)
         people = {name: column[rows] for name, column in _known_people(store).items()}
         columns = [people.get(name, unknown) for name in self.inputs[len(NAMES) :]]
-        return self.outputs(np.column_stack([ecg.astype(np.float64), *columns]))
+        return np.column_stack([ecg.astype(np.float64), *columns])
 
     def unknown_people(self, store: Store, rows: NDArray[np.int64]) -> list[str]:
         """Return those of the inputs age and sex that are unknown in all given rows of a store."""

@@ -30,7 +30,7 @@ from ecgssl.finetuning.pretraining_overlap import require_no_overlap, training_i
 from ecgssl.finetuning.rows import ChosenRows, choose_rows, lead_subset, share_of
 from ecgssl.finetuning.task import Task, require_learnable, resolve_task, task_values
 from ecgssl.leakage.identities import Identities
-from ecgssl.model.classifier import Classifier, start_attentive
+from ecgssl.model.classifier import Classifier, Head, start_attentive
 from ecgssl.model.encoder import Encoder
 from ecgssl.probes.binary import Probe
 from ecgssl.probes.by_kind import probe_for
@@ -220,12 +220,19 @@ def random_encoder(params: ModelParams, store: Store, seed: int, drop_path: floa
 def probe_classifier(encoder: Encoder, probe: Probe) -> Classifier:
     """Return a classifier with the given encoder and a linear head with the weights of the probe."""
     classifier = Classifier(encoder, probe.names, probe.kind)
-    fitted = {"mean": probe.mean, "scale": probe.scale, "linear.weight": probe.weight, "linear.bias": probe.bias}
-    classifier.head.load_state_dict({name: torch.from_numpy(array).float() for name, array in fitted.items()})
+    classifier.head = head_of(probe)
     if probe.offset is not None and probe.spread is not None:
         classifier.offset.copy_(torch.from_numpy(probe.offset))
         classifier.spread.copy_(torch.from_numpy(probe.spread))
     return classifier.eval()
+
+
+def head_of(probe: Probe) -> Head:
+    """Return a head with the weights of a linear probe."""
+    head = Head(probe.weight.shape[1], len(probe.names))
+    fitted = {"mean": probe.mean, "scale": probe.scale, "linear.weight": probe.weight, "linear.bias": probe.bias}
+    head.load_state_dict({name: torch.from_numpy(array).float() for name, array in fitted.items()})
+    return head
 
 
 @dataclass(frozen=True)
