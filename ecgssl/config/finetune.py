@@ -83,7 +83,7 @@ class MlpParams(EpochParams):
 
     epochs: Positive = 12
     batch_size: Annotated[int, Field(ge=2)] = 128
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: NonNegative = 0.1
     patience: Positive = 12
     hidden: Annotated[int, Field(ge=1, le=MOST_HIDDEN)] = 512
