@@ -22,9 +22,9 @@ from ecgssl.training.checkpoint import save_model
 CLASSES = ("rhythm:AF", "rhythm:SR", "rhythm:other")
 
 
-def model_of(kind, targets, queries):
+def model_of(kind, targets, queries=0, hidden=0):
     torch.manual_seed(3)
-    model = Classifier(Encoder(TINY, SPEC.leads, SPEC.samples), targets, kind, queries)
+    model = Classifier(Encoder(TINY, SPEC.leads, SPEC.samples), targets, kind, queries, hidden=hidden)
     model.head.linear.weight.data += 0.2 * torch.randn_like(model.head.linear.weight)
     if kind == "regression":
         model.offset += 60
@@ -48,7 +48,7 @@ def classes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def numbers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("numbers")
-    save_model(folder / "model", model_of("regression", ("age", "lvef"), 0), SPEC)
+    save_model(folder / "model", model_of("regression", ("age", "lvef"), hidden=8), SPEC)
     Decision("regression", labels(("age", "lvef"), Calibrator("linear", 1.2, -5.0))).save(folder / "model")
     export_bundle(folder / "model", folder / "bundle", LEAN, quality=QualityParams())
     return folder / "bundle"
@@ -85,7 +85,13 @@ def test_numbers(numbers):
     session = onnxruntime.InferenceSession(numbers / "classifier.onnx")
     before, value = session.run(["logits", "value"], {"ecg": ecg, "lead_mask": mask})
     np.testing.assert_allclose(value, 1.2 * before - 5, rtol=1e-6)
-    assert "in the units of the training data" in (numbers / "README.md").read_text()
+    card = (numbers / "README.md").read_text()
+    assert "in the units of the training data" in card
+    assert "with a linear head and a network with one hidden layer" in card
+    with torch.inference_mode():
+        own = bundle.graph(torch.from_numpy(ecg), torch.from_numpy(mask))[0].numpy()
+    np.testing.assert_allclose(before, own, rtol=1e-4)
+    assert bundle.graph.model.hidden_units == 8
 
 
 def test_decision_of_other_labels_is_refused(tmp_path):

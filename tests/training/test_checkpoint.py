@@ -58,19 +58,19 @@ def test_classifier_round_trip(tmp_path, encoder, spec):
     assert torch.equal(loaded(x), model(x))
 
 
-@pytest.mark.parametrize(("kind", "queries"), [("multiclass", 0), ("regression", 3)])
-def test_the_kind_of_a_classifier_travels_with_it(tmp_path, encoder, spec, kind, queries):
-    model = Classifier(encoder, ["a", "b"], kind, queries).eval()
+@pytest.mark.parametrize(("kind", "queries", "hidden"), [("multiclass", 0, 0), ("regression", 3, 0), ("multilabel", 0, 5)])
+def test_the_kind_of_a_classifier_travels_with_it(tmp_path, encoder, spec, kind, queries, hidden):
+    model = Classifier(encoder, ["a", "b"], kind, queries, hidden=hidden).eval()
     if kind == "regression":
         model.offset.fill_(50)
     save_model(tmp_path / "c", model, spec)
     loaded, _ = load_classifier(tmp_path / "c", spec)
-    assert (loaded.kind, loaded.query_count) == (kind, queries)
+    assert (loaded.kind, loaded.query_count, loaded.hidden_units) == (kind, queries, hidden)
     x = torch.randn(2, 12, 500)
     assert torch.equal(loaded(x), model(x))
     file = tmp_path / "c" / CONFIG
     whole = json.loads(file.read_text())
-    for wrong in ({"task_kind": "odd"}, {"queries": True}, {"queries": -1}, {"queries": 10**9}):
+    for wrong in ({"task_kind": "odd"}, {"queries": True}, {"queries": -1}, {"queries": 10**9}, {"hidden": 4097}):
         file.write_text(json.dumps(whole | wrong))
         with pytest.raises(InputError, match=next(iter(wrong))):
             load_classifier(tmp_path / "c")
@@ -79,10 +79,10 @@ def test_the_kind_of_a_classifier_travels_with_it(tmp_path, encoder, spec, kind,
 def test_classifiers_of_earlier_releases_are_multilabel(tmp_path, encoder, spec):
     save_model(tmp_path / "c", Classifier(encoder, ["a"]), spec)
     file = tmp_path / "c" / CONFIG
-    old = {name: value for name, value in json.loads(file.read_text()).items() if name not in ("task_kind", "queries")}
+    old = {name: value for name, value in json.loads(file.read_text()).items() if name not in ("task_kind", "queries", "hidden")}
     file.write_text(json.dumps(old))
     loaded, _ = load_classifier(tmp_path / "c")
-    assert (loaded.kind, loaded.query_count) == ("multilabel", 0)
+    assert (loaded.kind, loaded.query_count, loaded.hidden_units) == ("multilabel", 0, 0)
 
 
 def test_an_encoder_is_no_classifier(saved):
