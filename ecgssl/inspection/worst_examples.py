@@ -49,7 +49,7 @@ class Example:
 
     Args:
         finding: most severe finding with this reason code in the recording.
-        row: row in the cohort's table, counted from 1.
+        row: row number in the file of the cohort's table, whose header is row 1.
         rejected: true if the recording is rejected, for any reason.
         others: number of further leads with the same finding that are not plotted.
         leads: leads that are plotted; the suffix ``BY_LAW`` marks a lead computed from the other limb leads.
@@ -175,7 +175,8 @@ def _example(
     else:
         traces = signal[[spec.leads.index(lead) for lead in leads]]
     others = len({finding.lead for finding in own} - {None, *leads})
-    return Example(own[0], place + 1, rejected, others, leads, traces, rate, code not in RAW_CODES)
+    row = cohort.rows[place] if cohort.rows else place + 2
+    return Example(own[0], row, rejected, others, leads, traces, rate, code not in RAW_CODES)
 
 
 def _shown(own: list[Finding], spec: SignalSpec) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def draw_worst(groups: Sequence[Examples], unseen: dict[str, int], params: Quali
 
     write(_SIDE, height - 0.3, title, fontsize=15, fontweight="bold", color=_INK, va="center")
     key = (
-        f"Up to {MOST} recordings of each reason, the worst first. Numbers are rows of the cohort's table. "
+        f"Up to {MOST} recordings of each reason, the worst first. Rows are those of the cohort's table; its header is row 1. "
         "Blue: kept with this flag, or with the lead masked. Red: left out."
     )
     write(_SIDE, height - 0.62, key, fontsize=10, color=_MUTED, va="center")

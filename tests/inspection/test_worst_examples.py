@@ -24,19 +24,19 @@ from ecgssl.preprocessing.preprocess import preprocess
 
 RATE = 250.0
 PLANTED = {
-    # row of the cohort's table, counted from 1: group and name of the fault
-    2: ("baseline wander", "4 mV"),
-    3: ("baseline wander", "8 mV"),
-    5: ("flat lead", "whole"),
-    6: ("names", "-aVR (Cabrera)"),
-    8: ("unit", "V read as mV"),
-    9: ("limb electrodes", "left and right arm"),
-    11: ("chest electrodes", "V1 and V6"),
-    12: ("baseline wander", "8 mV"),
+    # row of the manifest, whose header is row 1: group and name of the fault
+    3: ("baseline wander", "4 mV"),
+    4: ("baseline wander", "8 mV"),
+    6: ("flat lead", "whole"),
+    7: ("names", "-aVR (Cabrera)"),
+    9: ("unit", "V read as mV"),
+    10: ("limb electrodes", "left and right arm"),
+    12: ("chest electrodes", "V1 and V6"),
     13: ("baseline wander", "8 mV"),
-    14: ("NaN", "whole lead"),
+    14: ("baseline wander", "8 mV"),
+    15: ("NaN", "whole lead"),
 }
-BROKEN = 16
+BROKEN = 17
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """Write 17 simulated recordings, most with a planted fault, one with an invalid header."""
     folder = tmp_path_factory.mktemp("faulty")
     lines = ["record_id,path,patient_id,split,x"]
-    for row in range(1, 18):
-        rng = np.random.default_rng(row)
+    for row in range(2, 19):
+        rng = np.random.default_rng(row - 1)
         signal = render(draw_episode(draw_patient(rng), rng), RATE, 10.0, rng)[0]
         for fault in FAULTS:
             if (fault.group, fault.name) == PLANTED.get(row):
@@ -53,7 +53,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
         digital = np.rint(np.where(np.isnan(signal), -32.768, signal) * 1000).astype(np.int16)
         write_record(folder, f"r{row}", digital, rate=RATE)
         if row == BROKEN:
-            (folder / f"r{row}.hea").write_text("r16 12 fast 2500\n")
+            (folder / f"r{row}.hea").write_text("r17 12 fast 2500\n")
         lines.append(f"SECRET{row},r{row},p{row},train,0")
     (folder / "m.csv").write_text("\n".join(lines) + "\n")
     return load_manifest(folder / "m.csv")
@@ -83,23 +83,23 @@ def test_the_worst_of_each_come_first(cohort: Cohort, store: Path, params: Param
     assert {"wander", "flat", "limb_law", "unit_suspect", "limb_swap", "chest_swap", "nan"} <= set(groups)
     wander = groups["wander"]
     assert (wander.flagged, wander.rejected, len(wander.worst)) == (4, 0, 3)
-    assert {example.row for example in wander.worst} == {3, 12, 13}
+    assert {example.row for example in wander.worst} == {4, 13, 14}
     values = [example.finding.value for example in wander.worst]
     assert values == sorted(values, reverse=True)
     assert (groups["unit_suspect"].flagged, groups["unit_suspect"].rejected) == (0, 1)
-    assert [(e.row, e.rejected) for e in groups["unit_suspect"].worst] == [(8, True)]
-    assert [e.row for e in groups["nan"].worst] == [14]
+    assert [(e.row, e.rejected) for e in groups["unit_suspect"].worst] == [(9, True)]
+    assert [e.row for e in groups["nan"].worst] == [15]
     assert not [row for group in found for e in group.worst if (row := e.row) == BROKEN]
 
 
 def test_what_is_shown_is_what_the_finding_is_about(cohort: Cohort, store: Path, params: Params) -> None:
     groups = groups_of(cohort, store, params)
-    flat = next(example for example in groups["flat"].worst if example.row == 5)
+    flat = next(example for example in groups["flat"].worst if example.row == 6)
     assert flat.leads == (flat.finding.lead,)
     assert np.ptp(flat.traces) < 0.002
     assert (flat.sampling_rate, flat.cleaned) == (RATE, False)
     swap = groups["chest_swap"].worst[0]
-    assert (swap.row, set(swap.leads), swap.cleaned, swap.others) == (11, {"V1", "V6"}, True, 0)
+    assert (swap.row, set(swap.leads), swap.cleaned, swap.others) == (12, {"V1", "V6"}, True, 0)
     assert swap.traces.shape == (2, 1000)
     gap = groups["nan"].worst[0]
     assert np.isnan(gap.traces).all()
@@ -107,7 +107,7 @@ def test_what_is_shown_is_what_the_finding_is_about(cohort: Cohort, store: Path,
 
 def test_a_lead_against_the_law_is_shown_beside_what_it_should_be(cohort: Cohort, store: Path, params: Params) -> None:
     example = groups_of(cohort, store, params)["limb_law"].worst[0]
-    assert example.row == 6
+    assert example.row == 7
     assert example.leads == ("aVR", "aVR" + BY_LAW)
     recorded, expected = example.traces
     np.testing.assert_allclose(recorded, -expected, atol=0.003)
@@ -116,10 +116,17 @@ def test_a_lead_against_the_law_is_shown_beside_what_it_should_be(cohort: Cohort
 def test_files_that_have_gone_are_passed_over(cohort: Cohort, store: Path, params: Params) -> None:
     table = cohort.table.copy()
     worst = groups_of(cohort, store, params)["wander"].worst[0].row
-    table.loc[worst - 1, "path"] = "gone"
+    table.loc[worst - 2, "path"] = "gone"
     rows = [e.row for e in groups_of(replace(cohort, table=table), store, params)["wander"].worst]
     assert worst not in rows
     assert len(rows) == 3
+
+
+def test_rows_of_a_table_with_gaps_are_those_of_its_file(cohort: Cohort, store: Path, params: Params) -> None:
+    shifted = replace(cohort, rows=tuple(row + 10 for row in cohort.rows))
+    assert groups_of(shifted, store, params)["chest_swap"].worst[0].row == 22
+    # a public set records no rows of its table
+    assert groups_of(replace(cohort, rows=()), store, params)["chest_swap"].worst[0].row == 12
 
 
 def texts(figure: Figure) -> str:
@@ -136,7 +143,7 @@ def test_the_page_says_code_value_limit_and_row_but_no_name(
     shown = texts(draw_worst(found, unseen, params.quality, "a set"))
     for group in found:
         assert group.code in shown
-    for piece in ("allowed: up to 3 mV", "allowed: between 0.1 and 20 mV", "row 8 · left out", "header 1", "by law"):
+    for piece in ("allowed: up to 3 mV", "allowed: between 0.1 and 20 mV", "row 9 · left out", "header 1", "by law"):
         assert piece in shown
     assert "SECRET" not in shown
     assert str(cohort.root) not in shown
