@@ -208,3 +208,16 @@ def test_rates_at_a_threshold_are_counted_and_resampled_by_patient() -> None:
     undefined = describe_point(0.9, y, np.zeros(200, dtype=bool), none_called, 0.95)
     assert undefined["undefined"] == {"ppv": "none is called positive"}
     assert set(RATES) <= set(undefined)
+
+
+def test_predictive_values_of_one_class_are_undefined() -> None:
+    called = np.arange(20) < 15
+    for target, reason, rate, value in (
+        (1.0, "no negative recording", "sensitivity", 0.75),
+        (0.0, "no positive recording", "specificity", 0.25),
+    ):
+        y = np.full(20, target)
+        point = describe_point(0.5, y, called, ratios(rate_columns(y, called), np.arange(20), 50, 3), 0.95)
+        other = "specificity" if rate == "sensitivity" else "sensitivity"
+        assert point[rate]["value"] == value
+        assert point["undefined"] == {other: reason, "ppv": reason, "npv": reason}

@@ -134,7 +134,8 @@ def _ratios(
 
 
 def _columns(y: Array, raw: Array, calibrated: Array, k: int, decision: Decision) -> dict[str, tuple[Any, Any]]:
-    known = ~np.isnan(y[:, k])
+    # with one class, the Brier score is undefined, as are the other calibration measures
+    known = ~np.isnan(y[:, k]) & (not support(y[:, k]).undefined)
     columns: dict[str, tuple[Any, Any]] = {
         f"{when}/brier": (np.nan_to_num((p[:, k] - y[:, k]) ** 2), known)
         for when, p in (("before", raw), ("after", calibrated))
@@ -148,5 +149,5 @@ def _columns(y: Array, raw: Array, calibrated: Array, k: int, decision: Decision
 
 def _calibration(y: Array, p: Array, patients: Any, score: Estimate, confidence: float) -> dict[str, Any]:
     slope, intercept = calibration_line(y, p, patients, confidence)
-    ece = plain(expected_calibration_error(y, p))
+    ece = None if support(y).undefined else plain(expected_calibration_error(y, p))
     return {"brier": score.plain(confidence), "ece": ece, "slope": slope.plain(), "intercept": intercept.plain()}

@@ -120,19 +120,21 @@ Columns = dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]
 def rate_columns(target: ArrayLike, called: ArrayLike) -> Columns:
     """Return numerators and denominators of sensitivity, specificity, PPV and NPV, as input of ``ratios``.
 
-    Unknown targets are ignored. PPV and NPV are valid only for the prevalence in these recordings.
+    Unknown targets are ignored. PPV and NPV are valid only for the prevalence in these recordings. With one class, they
+    are 0 or 1 for any model, so they are undefined.
 
     Args:
         target: targets (N,): 1, 0 or NaN (ignored).
         called: mask (N,) of the recordings classified as positive.
     """
     y, positive = np.asarray(target, dtype=float), np.asarray(called, dtype=bool)
-    sick, well, known = y == 1, y == 0, ~np.isnan(y)
+    sick, well = y == 1, y == 0
+    judged = (sick | well) & bool(sick.any() and well.any())
     return {
         "sensitivity": (sick & positive, sick),
         "specificity": (well & ~positive, well),
-        "ppv": (sick & positive, known & positive),
-        "npv": (well & ~positive, known & ~positive),
+        "ppv": (sick & positive, judged & positive),
+        "npv": (well & ~positive, judged & ~positive),
     }
 
 
@@ -141,7 +143,7 @@ def describe_point(
 ) -> dict[str, Any]:
     """Describe a threshold as a JSON-compatible dictionary: value, confusion counts, and rates with intervals.
 
-    If the denominator of a rate is 0, its ``value`` is ``None``, and ``undefined`` contains the reason.
+    If a rate is undefined, its ``value`` is ``None``, and ``undefined`` contains the reason.
     """
     y, positive = np.asarray(target, dtype=float), np.asarray(called, dtype=bool)
     counts = {
@@ -156,6 +158,9 @@ def describe_point(
         "ppv": "none is called positive",
         "npv": "none is called negative",
     }
+    one_class = next((empty[rate] for rate, of in (("sensitivity", 1), ("specificity", 0)) if not (y == of).any()), "")
+    if one_class:
+        empty |= {"ppv": one_class, "npv": one_class}
     rates = {name: found[name].plain(confidence) for name in RATES}
     undefined = {name: empty[name] for name in RATES if rates[name]["value"] is None}
     return {"value": value, **counts, **rates} | ({"undefined": undefined} if undefined else {})
