@@ -9,6 +9,9 @@ from typing import Any
 from ecgssl.evaluation.predictions import BASELINE, clinical_of
 from ecgssl.evaluation.statistics.metrics import metric_named
 
+PROBE_KEPT = "linear probe kept"
+"""Note on the mode of a run in which no epoch improved on the linear probe. Its results are those of the linear probe."""
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FINE = np.linspace(0, 1, 101)
+_CHARACTERS = 18
+"""Number of characters of the footer per inch of the figure's width."""
 _CELLS = 1 << 21
 """Maximum number of resamples times recordings whose ROC curves are computed at a time."""
 
@@ -99,7 +102,8 @@ def draw_reliability(
 ) -> Figure:
     """Draw the reliability diagrams of one model, one panel per label.
 
-    Each panel shows bins of about equal count with Wilson intervals, and histograms of the predicted probability.
+    Each panel shows bins of about equal count with Wilson intervals, and histograms of the predicted probability. The
+    probabilities are those of the model before calibration.
 
     Args:
         predictions: prediction table, as made by ``prediction_table``.
@@ -121,12 +125,13 @@ def draw_reliability(
         _identity(axes)
         y, p = table[f"target__{name}"].to_numpy(), table[f"prob__{name}"].to_numpy()
         counted = support(y)
-        _title(axes, name, f"{counted.positives} of {counted.records} positive")
+        measures = f"\nBrier {brier(y, p):.3f}, ECE {expected_calibration_error(y, p, bins):.3f}"
+        shown = measures if not counted.undefined else ""
+        _title(axes, name, f"{counted.positives} of {counted.records} positive{shown}")
         if not counted.records:
             axes.text(0.5, 0.5, counted.undefined, ha="center", va="center", color=BASELINE)
             continue
-        prevalence = counted.positives / counted.records
-        axes.axhline(prevalence, color=BASELINE, linewidth=0.8, linestyle=":")
+        axes.axhline(counted.positives / counted.records, color=BASELINE, linewidth=0.8, linestyle=":")
         for outcome, colour, direction in ((1, COLOURS[1], 1), (0, BASELINE, -1)):
             count, edges = np.histogram(p[y == outcome], bins=40, range=(0, 1))
             height = direction * 0.1 * count / max(count.max(), 1)
@@ -136,13 +141,13 @@ def draw_reliability(
         error = np.array([[b.observed - b.low, b.high - b.observed] for b in found]).T
         style: dict[str, Any] = {"elinewidth": 1.0, "capsize": 2, "markersize": 4, "linewidth": 1.2}
         axes.errorbar(x, observed, np.maximum(error, 0), fmt="o-", color=COLOURS[0], **style)
-        ece = expected_calibration_error(y, p, bins)
-        summary = f"prevalence {prevalence:.2f} (dotted)\nBrier {brier(y, p):.3f}\nECE {ece:.3f}"
-        axes.text(0.04, 0.96, summary, transform=axes.transAxes, va="top", fontsize=7)
         axes.set_ylim(-0.28, 1.02)
     _label_outer(panels, "predicted probability", "observed share")
-    shown = "equal-count bins, 95 % Wilson intervals; bars: histograms of positives (up) and negatives (down), scaled"
-    _footer(figure, f"{model}, {split} split; {shown}{note}")
+    about = (
+        "probabilities before calibration; equal-count bins, 95 % Wilson intervals; dotted: prevalence; "
+        "bars: histograms of positives (up) and negatives (down), scaled"
+    )
+    _footer(figure, f"{model}, {split} split; {about}{note}")
     return figure
 
 
@@ -194,8 +199,9 @@ def _identity(axes: Axes) -> None:
 
 
 def _title(axes: Axes, name: str, counted: str) -> None:
-    # use two lines, because a long name would overlap the count
-    axes.set_title(name, fontsize=10, loc="left", fontweight="bold", pad=14)
+    # use separate lines, because a long name would overlap the count
+    pad = 14 + 9 * counted.count("\n")
+    axes.set_title(name, fontsize=10, loc="left", fontweight="bold", pad=pad)
     axes.text(0, 1.025, counted, transform=axes.transAxes, fontsize=7, color="#555555")
 
 
@@ -208,7 +214,10 @@ def _label_outer(panels: Sequence[Axes], x: str, y: str) -> None:
 
 
 def _footer(figure: Figure, text: str) -> None:
-    figure.supxlabel(text, fontsize=7, color="#555555", x=0.01, ha="left")
+    lines = textwrap.wrap(text, width=round(_CHARACTERS * figure.get_figwidth()))
+    figure.supxlabel("\n".join(lines), fontsize=7, color="#555555", x=0.01, ha="left")
+    # the first pass of the layout clips titles above panels of equal aspect
+    figure.draw_without_rendering()
 
 
 def _band(

@@ -32,7 +32,8 @@ class Scorings:
 
     Args:
         total: number of scorings.
-        different: number of scorings with different results; a repeated evaluation of the same predictions counts once.
+        different: number of scorings with different results; a repeated evaluation of the same predictions counts once,
+            also under another mode.
     """
 
     total: int
@@ -99,8 +100,19 @@ def count_scorings(folder: Path, digest: str) -> Scorings | None:
         except ValueError:
             continue
         if isinstance(line, dict) and line.get("digest") == digest:
-            found.append(canonical_json([line.get("metric"), line.get("values")]))
+            found.append(canonical_json([line.get("metric"), _without_mode(line)]))
     return Scorings(len(found), len(set(found))) if found else None
+
+
+def _without_mode(line: Mapping[str, Any]) -> Any:
+    """Return the values of a line without the name of its main model.
+
+    Full fine-tuning that kept the linear probe has the results of the linear probe under another name.
+    """
+    values = line.get("values")
+    if not isinstance(values, dict):
+        return values
+    return {"" if name == line.get("main") else name: value for name, value in values.items()}
 
 
 def _command(arguments: Sequence[str]) -> str:

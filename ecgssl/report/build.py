@@ -173,7 +173,7 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str], log: 
     as_one = FOLDS if folded else "external" if elsewhere else None
     split = next(s for s in _ORDER if s in figures["splits"])
     data = files.config.get("data")
-    parameters = sum(p.numel() for p in files.classifier.parameters())
+    model, encoder = (sum(p.numel() for p in m.parameters()) for m in (files.classifier, files.classifier.encoder))
     width, depth, heads = files.classifier.encoder.params.shape
     report: dict[str, Any] = {
         "format": FORMAT,
@@ -192,7 +192,7 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str], log: 
             "absent_targets": elsewhere.get("absent_targets", []) if elsewhere else [],
             "ecgssl": str(files.config.get("ecgssl", "unknown")),
             "seed": figures.get("method", {}).get("seed"),
-            "parameters": f"width {width}, depth {depth}, {heads} heads, {parameters:,} parameters",
+            "parameters": f"width {width}, depth {depth}, {heads} heads, {encoder:,} parameters ({model:,} with the head)",
             "encoder": encoder_text(files.config),
             "synthetic_only": is_synthetic_only(started_from(files.config)),
             "overlap": elsewhere["overlap"] if elsewhere else files.config.get("overlap"),

@@ -11,6 +11,8 @@ from markupsafe import Markup
 from ecgssl.evaluation.calibration.decision_text import (
     calibration_text,
     criterion_text,
+    has_no_recordings,
+    has_threshold,
     is_fitted,
     threshold_text,
 )
@@ -73,6 +75,7 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
             "thresholds": statements.thresholds(report),
             "use": statements.use_of_recordings(report).text,
             "division": statements.division(report).text,
+            "repetitions": statements.repetitions(report).text,
         },
         "split": split,
         "split_name": _SPLITS[split],
@@ -102,7 +105,7 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
         "legend": _legend(report),
         "calibrated_labels": {n: f for n, f in own_labels(report).items() if {"calibration", "brier"} & set(f)},
         "calibrated_names": _calibrated(report),
-        "thresholds": list(_thresholds(report)) if kind == "multilabel" else [],
+        "thresholds": list(_thresholds(report)) if kind == "multilabel" and _could_choose(report) else [],
         "subgroups": _subgroups(report),
         "charts": agreement_charts(report) if kind == "regression" else classification_charts(report),
         "recordings": list(zip(report["recordings"], pngs, strict=True)),
@@ -299,6 +302,12 @@ def _legend(report: Report) -> dict[str, tuple[str, str]]:
     for model in evaluated_models(report):
         found.setdefault(line_class(report, model), []).append(names[model])
     return {kind: (f"key {kind}", ", ".join(of_kind)) for kind, of_kind in found.items()}
+
+
+def _could_choose(report: Report) -> bool:
+    """Return whether there were recordings to choose thresholds on; true if the evaluation does not record it."""
+    decision = statements.decision_of_results(report)
+    return decision is None or has_threshold(decision) or not has_no_recordings(decision)
 
 
 def _thresholds(report: Report) -> Iterable[tuple[str, str, Mapping[str, Any]]]:

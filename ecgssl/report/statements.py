@@ -9,7 +9,9 @@ from typing import Any
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.calibration.decision_text import calibration_text, has_calibrator, has_threshold, threshold_text
 from ecgssl.evaluation.predictions import CLINICAL
+from ecgssl.evaluation.statistics.metrics import headline_metrics
 from ecgssl.evaluation.subgroups import UNKNOWN
+from ecgssl.html.environment import number
 
 Report = Mapping[str, Any]
 
@@ -144,7 +146,10 @@ def use_of_recordings(report: Report) -> Statement:
     if counted := report.get("scorings"):
         times = "once" if counted["total"] == 1 else f"{counted['total']:,} times"
         text += f" They were scored {times} in the runs of this folder (test_scorings.jsonl)"
-        text += f", with {counted['different']:,} different results." if counted["total"] > 1 else "."
+        distinct = (
+            "the same result each time" if counted["different"] == 1 else f"{counted['different']:,} different results"
+        )
+        text += f", with {distinct}." if counted["total"] > 1 else "."
     return Statement(text)
 
 
@@ -160,6 +165,26 @@ def _use_across_folds(counts: Mapping[str, Any] | None) -> str:
         return f"{text} No recording has a copy in another fold."
     copies = f"{shared['waveform']:,} recordings have a copy in another fold"
     return f"{text} {copies}, so a model was trained on the copy and results may be too optimistic."
+
+
+def repetitions(report: Report) -> Statement:
+    """Return a statement on which repetition of a cross-validation the results are from; empty for other runs."""
+    folds, macro = report["asked"]["folds"], report["evaluation"].get("cross_validation", {}).get("macro", {})
+    if not folds or folds["repeats"] < 2:
+        return Statement("")
+    text = f"All results on this page are those of the first of {folds['repeats']} repetitions of the cross-validation."
+    means = [
+        f"{metric.title} {_interval_text(macro[metric.name])}"
+        for metric in headline_metrics(report["asked"]["kind"])
+        if macro.get(metric.name, {}).get("value") is not None
+    ]
+    return Statement(f"{text} Mean of the repetitions: {', '.join(means)}." if means else text)
+
+
+def _interval_text(found: Mapping[str, Any]) -> str:
+    """Return an estimate with its interval as text, if it has one."""
+    interval = f" ({number(found['low'])} to {number(found['high'])})" if found.get("low") is not None else ""
+    return f"{number(found['value'])}{interval}"
 
 
 def division(report: Report) -> Statement:

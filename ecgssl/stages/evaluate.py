@@ -13,7 +13,7 @@ from ecgssl.config import Params
 from ecgssl.evaluation.curves import reliability_rows, roc_rows, write_rows
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.plots import draw_reliability, draw_roc
-from ecgssl.evaluation.predictions import baselines_of, kind_of
+from ecgssl.evaluation.predictions import baselines_of, first_of_each_patient, kind_of
 from ecgssl.evaluation.repetitions import score_repetitions
 from ecgssl.evaluation.scoring_log import log_scorings
 from ecgssl.files import write_atomic, write_json
@@ -74,14 +74,15 @@ def evaluate_predictions(
     return figures
 
 
-def draw_curves(predictions: pd.DataFrame, model: str, folder: Path, seed: int, suffix: str = "") -> list[Path]:
+def draw_curves(predictions: pd.DataFrame, model: str, folder: Path, params: Params, suffix: str = "") -> list[Path]:
     """Draw the ROC and reliability curves of a classifier as PNG files.
 
     Args:
         predictions: table of ``ecgssl.evaluation.predictions``.
         model: name of the model in the table.
         folder: output folder for ``roc{suffix}.png`` and ``reliability{suffix}.png``.
-        seed: seed of the bootstrap intervals of the ROC curve.
+        params: parameters, of which section ``evaluate`` and the seed are used. The intervals are those of
+            ``evaluate_predictions``.
         suffix: text appended to the file names.
 
     Returns:
@@ -89,8 +90,10 @@ def draw_curves(predictions: pd.DataFrame, model: str, folder: Path, seed: int, 
     """
     if kind_of(predictions) == "regression":
         return []
-    roc = draw_roc(predictions, main=model, bootstrap=200, seed=seed)
-    figures = {"roc": roc, "reliability": draw_reliability(predictions, model=model)}
+    resampling, seed = params.evaluate, params.seed
+    table = first_of_each_patient(predictions) if resampling.one_per_patient else predictions
+    roc = draw_roc(table, main=model, bootstrap=resampling.bootstrap, confidence=resampling.confidence, seed=seed)
+    figures = {"roc": roc, "reliability": draw_reliability(table, model=model)}
     return [write_atomic(folder / f"{name}{suffix}.png", png_bytes(figure)) for name, figure in figures.items()]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ecgssl.config import Params
-from ecgssl.evaluation.leaderboard import entry, leaderboard
+from ecgssl.evaluation.leaderboard import PROBE_KEPT, entry, leaderboard
 from ecgssl.finetuning.finetune import Mode
 from ecgssl.output_lock import exclusive
 from ecgssl.stages.evaluate import draw_curves, evaluate_predictions
@@ -24,7 +24,7 @@ class Run:
 
     Args:
         figures: metrics, with the same content as ``evaluation.json``.
-        board: table of the main result in Markdown.
+        board: table of the main result in Markdown. Its mode states if no epoch improved on the linear probe.
         overlap: result of the leakage check between held-out recordings and pretraining data.
     """
 
@@ -83,7 +83,9 @@ def finetune_and_evaluate(
         repeated = figures["cross_validation"]["macro"] if tuned.folds else None
         headline = entry(figures, ",".join(targets), mode, share, recorded, repetitions=repeated)
         run.log_metrics({f"test_{name}": value for name, value in headline.metrics().items()})
-        for path in [out / "evaluation.json", *draw_curves(predictions, mode, out, params.seed)]:
+        for path in [out / "evaluation.json", *draw_curves(predictions, mode, out, params)]:
             run.log_artifact(path)
     shutil.rmtree(work, ignore_errors=True)
-    return Run(figures, leaderboard([headline]), tuned.result.overlap)
+    kept = tuned.result.choices.get("epoch") == 0
+    shown = replace(headline, mode=f"{mode} ({PROBE_KEPT})") if kept else headline
+    return Run(figures, leaderboard([shown]), tuned.result.overlap)

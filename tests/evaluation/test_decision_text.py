@@ -35,6 +35,14 @@ def test_labels_with_and_without_a_calibrator_are_named():
     )
 
 
+def test_without_validation_recordings_no_count_is_stated():
+    none = np.zeros((0, 1))
+    about = {"split": "val", "records": 0, "patients": 0}
+    decision = fit_decision("multilabel", ["AF"], none, none, fitted_on=about)
+    assert threshold_text(decision) == "none (no recordings of validation to choose them on)"
+    assert calibration_text(decision) == "none (no recordings of validation to fit on)"
+
+
 def test_the_method_that_replaced_another_is_named():
     said = calibration_text(two_labels("isotonic", rare=20))
     assert "isotonic needs 100 of each class, there are 30 positive and 30 negative" in said

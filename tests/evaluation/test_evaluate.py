@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.plots import draw_reliability, draw_roc
 from ecgssl.evaluation.predictions import labels_of, prediction_table, read_predictions, write_predictions
 from ecgssl.files import canonical_json
+from ecgssl.stages.evaluate import draw_curves
 
 PARAMS = EvaluateParams(bootstrap=100)
 NAMES = ["AF", "wide_qrs", "never"]
@@ -120,6 +122,8 @@ def test_evaluation_equals_scikit_learn_and_leaves_out_the_undefined_label(table
             assert found["macro"]["undefined"] == {"never": "no positive record"}
             none = {"value": None, "low": None, "high": None, "dropped": 100}
             assert found["labels"]["never"]["auroc"] == none
+            calibration = found["labels"]["never"]["calibration"]["after"]
+            assert (calibration["brier"], calibration["ece"]) == (none, None)
     paired = result["paired"]["test"]
     assert list(paired) == ["scratch", "random"]
     gap = paired["random"]["auroc"]
@@ -203,7 +207,26 @@ def test_figures_show_every_label_with_its_support(table: pd.DataFrame, tmp_path
     texts = [t.get_text() for t in figure.axes[0].get_legend().get_texts()]
     assert [t.split()[0] for t in texts] == ["linear", "scratch", "random"]
     assert "no positive record" in [t.get_text() for t in figure.axes[2].texts]
-    draw_reliability(table).savefig(tmp_path / "reliability.png")
+    calibration = draw_reliability(table)
+    calibration.savefig(tmp_path / "reliability.png")
+    assert "before calibration" in " ".join(calibration._supxlabel.get_text().split())
+    for drawn in (figure, calibration, draw_roc(table, max_labels=2), draw_reliability(table, max_labels=1)):
+        drawn.savefig(tmp_path / "drawn.png", dpi=120)
+        texts = [drawn._supxlabel, *(axes._left_title for axes in drawn.axes)]
+        boxes = [text.get_window_extent() for text in texts]
+        assert all(box.y1 < drawn.bbox.height and box.x1 < drawn.bbox.width for box in boxes)
     assert len(draw_roc(table, max_labels=1).axes) == 1
     with pytest.raises(ValueError, match="no predictions"):
         draw_roc(table, "train")
+
+
+def test_the_interval_in_the_roc_figure_is_that_of_the_results(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = []
+    monkeypatch.setattr("ecgssl.stages.evaluate.png_bytes", lambda figure: figures.append(figure) or b"")
+    for params in (PARAMS, PARAMS.model_copy(update={"one_per_patient": True, "confidence": 0.8})):
+        draw_curves(table, "linear", tmp_path, SimpleNamespace(evaluate=params, seed=3))
+        found = evaluate(table, params, seed=3, main="linear")["models"]["linear"]["test"]["labels"]["AF"]["auroc"]
+        texts = [text.get_text() for text in figures[-2].axes[0].get_legend().get_texts()]
+        assert f"linear {found['value']:.3f} ({found['low']:.3f}–{found['high']:.3f})" in texts

@@ -48,9 +48,21 @@ def test_repeated_and_different_results_are_counted_for_the_same_recordings(tmp_
     assert count_scorings(tmp_path, "other") is None
 
 
+def test_the_same_result_under_another_mode_counts_once(tmp_path: Path) -> None:
+    linear, full = figures(0.9), figures(0.9)
+    full["main"], full["models"] = "full", {"full": full["models"]["linear"]}
+    for made in (linear, full):
+        log_scorings(tmp_path, made, "af")
+    assert count_scorings(tmp_path, "abc") == Scorings(2, 1)
+
+
 @pytest.mark.parametrize(
     ("counted", "text"),
     [
+        (
+            {"total": 2, "different": 1},
+            "scored 2 times in the runs of this folder (test_scorings.jsonl), with the same result each time.",
+        ),
         ({"total": 1, "different": 1}, "They were scored once in the runs of this folder (test_scorings.jsonl)."),
         (
             {"total": 12, "different": 7},

@@ -18,12 +18,13 @@ from command_line import ecgssl, refused
 from report_runs import SECRETS, TASKS, make_run
 from sklearn.metrics import average_precision_score, log_loss, precision_recall_curve
 
+from ecgssl.config import EvaluateParams
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.html.charts import ticks
 from ecgssl.report.answers import answers
 from ecgssl.report.build import gather, read_run, write_report
 from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill, items
-from ecgssl.report.compare import ABOUT, render_comparison, write_comparison
+from ecgssl.report.compare import ABOUT, compare, render_comparison, write_comparison
 from ecgssl.report.curves import precision_recall
 from ecgssl.report.people import people
 from ecgssl.report.sections import render_report
@@ -172,6 +173,10 @@ def test_a_run_by_folds_of_few_leads(made, tmp_path):
     assert {entry["split"] for entry in report["prevalence"]} == {"folds"}
     page = (run / "report.html").read_text()
     assert "4 folds of patients, 2 repeats" in page
+    model = read_run(run).classifier
+    encoder, everything = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model))
+    assert f"heads, {encoder:,} parameters ({everything:,} with the head)" in page
+    assert page.count("All results on this page are those of the first of 2 repetitions of the cross-validation.") == 2
     assert "I, II, V2" in page
     shown = set(report["recordings"][0]["attribution"]["share_by_lead"])
     assert shown == {"I", "II", "III", "aVR", "aVL", "aVF", "V2"}
@@ -258,6 +263,7 @@ def test_runs_are_compared_on_their_shared_recordings(made, tmp_path):
     other = make_run(made.store, tmp_path / "gamma-run", TASKS["findings"], seed=7)
     assert write_comparison([made.runs["findings"], other], tmp_path / "compare.html") == ["A", "B"]
     reported = json.loads((tmp_path / "compare.json").read_text())
+    assert [about["mode"] for about in reported["runs"].values()] == ["linear", "linear"]
     alone = [json.loads((run / "evaluation.json").read_text()) for run in (made.runs["findings"], other)]
     values = [one["models"]["linear"]["test"]["macro"]["auroc"]["value"] for one in alone]
     for name, value in zip("AB", values, strict=True):
@@ -265,6 +271,10 @@ def test_runs_are_compared_on_their_shared_recordings(made, tmp_path):
     gain = reported["paired"]["B"]["auroc"]
     assert gain["difference"] == pytest.approx(values[0] - values[1], abs=1e-5)
     assert gain["low"] <= gain["difference"] <= gain["high"]
+    run = read_run(other)
+    kept = replace(run, config=run.config | {"mode": "full"}, choices=run.choices | {"epoch": 0})
+    about = compare({"A": run, "B": kept}, ["a", "b"], EvaluateParams(bootstrap=100), 0)["runs"]
+    assert (about["A"]["mode"], about["B"]["mode"]) == ("linear", "full (linear probe kept)")
     page = (tmp_path / "compare.html").read_text()
     assert not [secret for secret in (*SECRETS, str(tmp_path), "gamma-run") if secret in page]
 

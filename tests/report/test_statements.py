@@ -17,6 +17,7 @@ from ecgssl.export.write_graphs import WrittenGraphs
 from ecgssl.finetuning.frozen_run import classifier_of
 from ecgssl.report.answers import answers
 from ecgssl.report.sections import render_report
+from ecgssl.report.statements import repetitions
 from ecgssl.training.checkpoint import load_classifier
 from ecgssl.training.model_folder import read_json
 
@@ -111,7 +112,21 @@ def test_folds_compare_every_recording_and_use_no_validation(made):
     stored = f"platt, fitted on out-of-fold predictions ({OWN} recordings of {OWN} patients)"
     assert f"decision.json, which these results do not use: {stored}" in page
     assert (found["12f"]["status"], found["24"]["status"]) == ("part", "part")
+    assert "Thresholds: none (no recordings of validation to choose them on)." in page
+    assert "0 positive and 0 negative" not in page
+    assert repetitions(made.reports["folds"]).text == ""
     assert f"Calibration: {stored}." in card(made, "folds")
+
+
+def test_the_repetition_of_the_results_and_the_mean_are_stated(made):
+    report = json.loads(json.dumps(made.reports["folds"]))
+    report["asked"]["folds"]["repeats"] = 2
+    report["evaluation"]["cross_validation"]["macro"]["auroc"] |= {"value": 0.9, "low": 0.85, "high": 0.95}
+    report["evaluation"]["cross_validation"]["macro"].pop("auprc")
+    assert repetitions(report).text == (
+        "All results on this page are those of the first of 2 repetitions of the cross-validation. "
+        "Mean of the repetitions: mean AUROC 0.900 (0.850 to 0.950)."
+    )
 
 
 def test_an_external_evaluation_states_that_nothing_was_fitted(made):

@@ -21,15 +21,24 @@ def cohort(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("target", "mode", "metric"), [("HIGH", "attentive", "macro AUROC"), ("VOLTS", "linear", "MAE")]
+    ("target", "mode", "metric", "lr"),
+    [
+        ("HIGH", "attentive", "macro AUROC", 1e-3),
+        ("HIGH", "full", "macro AUROC", 1e-12),
+        ("VOLTS", "linear", "MAE", 1e-3),
+    ],
 )
-def test_a_run_is_complete(cohort, tmp_path, target, mode, metric):
+def test_a_run_is_complete(cohort, tmp_path, target, mode, metric, lr):
     store, encoder = cohort
-    params = small_params(attentive={"epochs": 1, "patience": 1})
+    params = small_params(
+        attentive={"epochs": 1, "patience": 1}, full={"epochs": 1, "patience": 1, "learning_rate": lr}
+    )
     run = finetune_and_evaluate(
         params, store, encoder, [target], mode, tmp_path, recorded="3lead", share=0.8, show_progress=False
     )
-    assert f"| {target} | {mode} | 80 % | 3lead | 8 | {metric} |" in run.board
+    choices = json.loads((tmp_path / "classifier/choices.json").read_text())["choices"]
+    shown = f"{mode} (linear probe kept)" if choices.get("epoch") == 0 else mode
+    assert f"| {target} | {shown} | 80 % | 3lead | 8 | {metric} |" in run.board
     figures = json.loads((tmp_path / "evaluation.json").read_text())
     assert figures["labels"] == [target]
     assert set(figures["models"]) == {mode, "random", figures["clinical"]}

@@ -33,6 +33,11 @@ def has_threshold(decision: Decision) -> bool:
     return any(cut.value is not None for label in decision.labels for cut in label.thresholds.values())
 
 
+def has_no_recordings(decision: Decision) -> bool:
+    """Return whether there were no recordings to fit on, as in a cross-validation, which has no validation split."""
+    return bool(decision.fitted_on.get("records") == 0)
+
+
 def fitted_on_text(decision: Decision) -> str:
     """Describe the recordings used for the fit, for example ``validation (52 recordings of 26 patients)``."""
     about = decision.fitted_on
@@ -50,7 +55,7 @@ def calibration_text(decision: Decision) -> str:
     Examples: ``platt, fitted on validation (52 recordings of 26 patients)``; ``none (3 positive and 40 negative, 10 of
     each needed)``.
     """
-    if decision.fitted_on.get("records") == 0 and not has_calibrator(decision):
+    if has_no_recordings(decision) and not has_calibrator(decision):
         return f"none (no recordings of {fitted_on_text(decision).partition(' (')[0]} to fit on)"
     fitted, kept, without = [], [], []
     for label in _distinct(decision):
@@ -75,6 +80,8 @@ def threshold_text(decision: Decision) -> str:
         return _NO_THRESHOLDS[decision.kind]
     if not any(label.thresholds for label in decision.labels):
         return "none (not requested)"
+    if has_no_recordings(decision) and not has_threshold(decision):
+        return f"none (no recordings of {fitted_on_text(decision).partition(' (')[0]} to choose them on)"
     chosen, without = [], []
     for label in decision.labels:
         # list Youden's threshold first; decision.json stores the names in alphabetical order
