@@ -117,11 +117,11 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
             f"`{FILE}` contains waveform codes of {count:,}, for `ecgssl overlap` and `ecgssl finetune`"
         )
     training = [f"- {name}: {plain_text(value)}" for name, value in facts.items() if value]
-    spec = graph.spec
+    spec, shortest = graph.spec, graph.shortest / graph.spec.sampling_rate
     return _TEMPLATE.format(
         title="ECG classifier" if classifies else "ECG encoder",
         what=what,
-        contract=_contract(spec),
+        contract=_contract(spec, shortest),
         fingerprint=spec.fingerprint,
         calibrated=_calibrated(graph),
         training="\n".join(training) or "Not recorded.",
@@ -129,7 +129,7 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
         if classifies
         else "",
         thresholds=_thresholds(graph),
-        graphs="\n".join(_inputs(name, spec) for name in made.size if name.endswith(".onnx")),
+        graphs="\n".join(_inputs(name, spec, shortest) for name in made.size if name.endswith(".onnx")),
         leads=len(spec.leads),
         outputs=", ".join(f"`{name}`" for name in graph.outputs),
         tolerance=params.tolerance,
@@ -138,10 +138,10 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
     )
 
 
-def _inputs(name: str, spec: SignalSpec) -> str:
+def _inputs(name: str, spec: SignalSpec, shortest: float) -> str:
     leads = len(spec.leads)
     if match := RAW_NAME.search(name):
-        length = f"at {match[1]} Hz, of {spec.duration:g} s or more"
+        length = f"at {match[1]} Hz, of {shortest:g} s or more"
         return f"- `{name}`: `ecg` (batch, {leads}, samples) {length}, raw."
     batch = 1 if ".int8." in name else "batch"
     return f"- `{name}`: `ecg` ({batch}, {leads}, {spec.samples}), preprocessed as above, not normalised."
@@ -189,7 +189,8 @@ def _thresholds(graph: ContractModule) -> str:
     return f"{calibration}\n{chosen} {note}\n\n{head}" + "\n".join(rows) + "\n"
 
 
-def _contract(spec: SignalSpec) -> str:
+def _contract(spec: SignalSpec, shortest: float) -> str:
+    """Return the preprocessing settings as a Markdown list; ``shortest`` is the shortest accepted duration in s."""
     low, high = spec.clean.band
     clean = f"band-pass {low:g} to {high:g} Hz, zero phase" if spec.clean.method == "fir" else f"`{spec.clean.method}`"
     mains = f", notch at {spec.clean.mains} Hz" if spec.clean.mains else ""
@@ -200,11 +201,14 @@ def _contract(spec: SignalSpec) -> str:
         "none": "none, values in mV",
     }[spec.normalise.method]
     absent = "are marked in the lead mask" if spec.missing_leads == "mask" else "are rejected"
+    short = f"Recordings shorter than {shortest:g} s are rejected."
+    if shortest < spec.duration:
+        short += f" In recordings shorter than {spec.duration:g} s, the missing end is marked as not recorded."
     return "\n".join(
         [
             f"- Leads, in this order: {', '.join(spec.leads)}; absent ones {absent}.",
-            f"- {spec.duration:g} s at {spec.sampling_rate:g} Hz ({spec.samples} samples), in mV; shorter recordings are "
-            f"rejected, and the {'first' if spec.crop == 'start' else 'middle'} part of longer ones is kept.",
+            f"- {spec.duration:g} s at {spec.sampling_rate:g} Hz ({spec.samples} samples), in mV. {short} "
+            f"The {'first' if spec.crop == 'start' else 'middle'} part of longer ones is kept.",
             f"- Cleaning of the whole recording: {clean}{mains}, resampled.",
             f"- Amplitude scale: {scale}.",
         ]

@@ -83,7 +83,10 @@ def test_holds_what_scoring_needs_and_nothing_else(exported):
     for text in ("research only", SPEC.fingerprint, "set synthetic, train 300", "`MI`, `NORM`", "0.5 to 40 Hz"):
         assert text in card
     assert "| `MI` | youden | 0.4000 | 0.900 | 0.700 |" in card
-    assert "at 500 Hz, of 10 s or more, raw" in card
+    assert "at 500 Hz, of 5 s or more, raw" in card
+    assert (
+        "Recordings shorter than 5 s are rejected. In recordings shorter than 10 s, the missing end is marked" in card
+    )
     assert card.startswith("---\nlibrary_name: ecgssl\n")
 
 
