@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config import OneSet, Params, QualityParams, SignalSpec
-from ecgssl.datasets.cohort import Cohort, require_targets
+from ecgssl.datasets.cohort import SPLITS, Cohort, require_targets
 from ecgssl.datasets.table.manifest import examine_manifest
 from ecgssl.datasets.table.read_table import Issue
 from ecgssl.errors import InputError, Problem
@@ -143,7 +143,9 @@ def check(chosen: OneSet, targets: Sequence[str] = (), progress: bool = True) ->
     )
     cohort = examined.cohort
     issues = list(examined.issues)
-    for needed in (lambda: require_usable(cohort), lambda: require_targets(cohort, targets)):
+    # without a split in the table, the split is made after all errors in the table are fixed
+    splits = SPLITS if (cohort.table["split"] != "").any() else ()
+    for needed in (lambda: require_usable(cohort), lambda: require_targets(cohort, targets, splits)):
         # an empty table has already been reported as an issue
         if len(cohort):
             try:

@@ -90,6 +90,16 @@ def test_a_wrong_table_does_not_keep_recordings_from_being_read(tmp_path):
     assert list(found.rejected["reason"]) == ["too_short", "checksum", "amplitude", "truncated"]
 
 
+def test_without_a_split_an_error_in_the_table_hides_no_target(tmp_path):
+    """The split is made after the errors are fixed, so no target can lack values in a split yet."""
+    manifest = make_cohort(tmp_path)
+    table = pd.read_csv(manifest, dtype=str).drop(columns="split").assign(sex="female")
+    table.loc[0, "sex"] = "7"
+    table.to_csv(manifest, index=False)
+    found = check(of(manifest), ["AF"], progress=False)
+    assert [issue.column for issue in found.issues] == ["sex"]
+
+
 def test_targets_of_a_task_are_checked_and_a_reserved_name_is_told(tmp_path):
     manifest = make_cohort(tmp_path, 4)
     manifest.write_text(manifest.read_text().replace(",AF", ",heart_rate"))
