@@ -14,9 +14,10 @@ such command adds its figures to the log (``--log``) before it prints them.
 
 Rows: ``random`` (randomly initialised encoder), ``minirocket``, ``linear:NAME`` (encoder of ``--encoder NAME=FOLDER``): ridge
 probe of ``ecgssl.probes.ridge_classifier``. ``clinical``: clinical baseline. ``mlp:NAME``: nonlinear probe
-(``ecgssl.finetuning.mlp``) on the features of an encoder, ``random``, ``minirocket`` or ``clinical``. ``attentive:NAME``, ``full:NAME`` and
-``scratch:NAME``: ``ecgssl.finetuning.finetune`` with section ``finetune`` of the parameters; ``scratch`` uses only the
-architecture of the encoder. ``convnet``: supervised ResNet-18 on the same signals (``convnet.py``, needs MONAI).
+(``ecgssl.finetuning.mlp``) on the features of an encoder, ``random``, ``minirocket`` or ``clinical``. ``attentive:NAME``,
+``full:NAME`` and ``scratch:NAME``: ``ecgssl.finetuning.finetune`` with section ``finetune`` of the parameters; ``scratch``
+uses only the architecture of the encoder. ``convnet``: supervised ResNet-18 on the same signals (``convnet.py``, needs
+MONAI).
 
 The store must have the targets of the label sets: ``sets.NAME.labels: [all, diagnostic, subclass, superclass, form, rhythm]``.
 """

@@ -99,7 +99,8 @@ def finetune(
             multiclass target.
         mode: ``linear`` trains a logistic or ridge regression on a frozen encoder. ``mlp`` averages it with a network on
             the same embeddings. ``attentive`` trains attention pooling over the tokens of a frozen encoder, and a linear
-            head. ``full`` trains encoder and head. ``attentive`` and ``full`` start from the linear probe. ``scratch`` is ``full`` with a randomly initialised encoder.
+            head. ``full`` trains encoder and head. ``attentive`` and ``full`` start from the linear probe. ``scratch`` is
+            ``full`` with a randomly initialised encoder.
         params: fine-tuning parameters of all modes.
         seed: seed of the randomly initialised encoder, the folds, the training loop and the draw of ``share``.
         work: folder for cached embeddings and resumable state.
@@ -333,7 +334,9 @@ class _Run:
         )  # fmt: skip
         start.head = found.head
         with torch.inference_mode():
-            parts = [start.from_features(torch.from_numpy(part)) for part in np.array_split(scored, -(-len(scored) // 1024))]
+            parts = [
+                start.from_features(torch.from_numpy(part)) for part in np.array_split(scored, -(-len(scored) // 1024))
+            ]
         return FullResult(start, found.history, found.best_epoch), torch.cat(parts).double().numpy()
 
     def table(self, logits: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from ecgssl.training.device import resolve_device
 from ecgssl.training.optim import adamw, decays
 
 LEAST_STEPS = 50
-"""Smallest number of steps of an epoch. Few recordings are used several times in an epoch, so that the network learns at all."""
+"""Smallest number of steps of an epoch, in which few recordings are used several times."""
 _BLOCK = 1024
 
 

@@ -13,7 +13,6 @@ from ecgssl.config.manifest import OutputKind
 from ecgssl.model.encoder import Encoder
 from ecgssl.model.recorded import rotate
 
-
 LIMIT = 6.0
 """Largest absolute value of a standardised feature that ``Network`` receives."""
 

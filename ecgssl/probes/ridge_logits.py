@@ -32,7 +32,7 @@ def fit_ridge_logits(
     groups: ArrayLike,
     seed: int = 0,
 ) -> Probe:
-    """Fit a ridge classifier, correct it (``correct_ridge``) if there are candidates, and map the outputs of each target to logits.
+    """Fit a ridge classifier, correct it (``correct_ridge``) if there are candidates, and map its outputs to logits.
 
     The line of a target is fitted on validation if it has at least ten positive and ten negative recordings there and the
     outputs increase with the target. Otherwise it is fitted on the training recordings, where the outputs are too extreme.

@@ -17,8 +17,8 @@ _KINDS = {
 }
 _MODES = {
     "linear": "a linear head on the frozen pretrained encoder",
-    "mlp": "a linear head and a network with one hidden layer on the embedding of the frozen pretrained encoder, whose outputs are"
-    " averaged; early stopping",
+    "mlp": "a linear head and a network with one hidden layer on the frozen pretrained encoder, whose outputs are averaged; "
+    "early stopping of the network",
     "attentive": "learned queries that pool the tokens of the frozen pretrained encoder, and a linear head; early stopping",
     "full": "pretrained encoder and head trained together, with lower learning rates for lower layers; early stopping",
     "scratch": "encoder and head trained together from random weights; early stopping",

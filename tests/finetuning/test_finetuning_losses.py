@@ -19,8 +19,6 @@ from ecgssl.finetuning.losses import (
     objective_of,
     sampling_chances,
 )
-from ecgssl.model.classifier import Classifier
-from ecgssl.model.encoder import Encoder
 from ecgssl.training.batches import rows_at
 
 

@@ -17,6 +17,7 @@ from ecgssl.export.write_graphs import WrittenGraphs
 from ecgssl.finetuning.frozen_run import classifier_of
 from ecgssl.report.answers import answers
 from ecgssl.report.sections import render_report
+from ecgssl.report.statements import selection
 from ecgssl.report.statements import repetitions
 from ecgssl.training.checkpoint import load_classifier
 from ecgssl.training.model_folder import read_json
@@ -271,3 +272,18 @@ def test_filled_items_have_their_content(made, name):
     assert (("stard_ai", "30") in filled) == counted
     assert "0 of 0" not in text(made, name)
     assert "All choices were made on the validation split" not in text(made, name)
+
+
+def test_the_linear_probe_of_a_nonlinear_one_is_a_part_of_it():
+    """Training did not start from it, as it does in the mode full."""
+    choices = {
+        "epoch": 3,
+        "started_from": {"C": {"af": 1.0}, "chosen_by": ["validation_auroc"], "class_weight": {"af": "none"}},
+    }
+    said = {}
+    for mode in ("mlp", "full"):
+        report = {"choices": choices, "asked": {"mode": mode, "kind": "multilabel", "folds": 0}}
+        said[mode] = selection(report).text
+        assert said[mode].startswith("The weights are those of epoch 3, chosen by")
+    assert "Penalty and class weight of the linear probe:" in said["mlp"]
+    assert "Penalty and class weight of the linear probe that training started from:" in said["full"]

@@ -58,7 +58,9 @@ def test_classifier_round_trip(tmp_path, encoder, spec):
     assert torch.equal(loaded(x), model(x))
 
 
-@pytest.mark.parametrize(("kind", "queries", "hidden"), [("multiclass", 0, 0), ("regression", 3, 0), ("multilabel", 0, 5)])
+@pytest.mark.parametrize(
+    ("kind", "queries", "hidden"), [("multiclass", 0, 0), ("regression", 3, 0), ("multilabel", 0, 5)]
+)
 def test_the_kind_of_a_classifier_travels_with_it(tmp_path, encoder, spec, kind, queries, hidden):
     model = Classifier(encoder, ["a", "b"], kind, queries, hidden=hidden).eval()
     if kind == "regression":
@@ -79,7 +81,8 @@ def test_the_kind_of_a_classifier_travels_with_it(tmp_path, encoder, spec, kind,
 def test_classifiers_of_earlier_releases_are_multilabel(tmp_path, encoder, spec):
     save_model(tmp_path / "c", Classifier(encoder, ["a"]), spec)
     file = tmp_path / "c" / CONFIG
-    old = {name: value for name, value in json.loads(file.read_text()).items() if name not in ("task_kind", "queries", "hidden")}
+    new = ("task_kind", "queries", "hidden")
+    old = {name: value for name, value in json.loads(file.read_text()).items() if name not in new}
     file.write_text(json.dumps(old))
     loaded, _ = load_classifier(tmp_path / "c")
     assert (loaded.kind, loaded.query_count, loaded.hidden_units) == ("multilabel", 0, 0)
