@@ -17,8 +17,7 @@ from ecgssl.export.write_graphs import WrittenGraphs
 from ecgssl.finetuning.frozen_run import classifier_of
 from ecgssl.report.answers import answers
 from ecgssl.report.sections import render_report
-from ecgssl.report.statements import selection
-from ecgssl.report.statements import repetitions
+from ecgssl.report.statements import repetitions, selection
 from ecgssl.training.checkpoint import load_classifier
 from ecgssl.training.model_folder import read_json
 
