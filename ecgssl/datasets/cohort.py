@@ -213,6 +213,11 @@ def _counts(cells: pd.Series, target: Target) -> dict[str, Any]:
     return known | {name: int((cells == code).sum()) for code, name in enumerate(target.classes or {})}
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with a noun, in the singular or the regular plural, such as ``1 file`` or ``2 files``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def rows_text(rows: Sequence[int], most: int = 8) -> str:
     """Format row numbers for a message, for example ``row 3`` or ``rows 3, 8, 12 and 40 more``."""
     shown = ", ".join(str(row) for row in rows[:most])

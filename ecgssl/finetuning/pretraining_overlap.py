@@ -19,7 +19,8 @@ from ecgssl.store.store import Store
 from ecgssl.training.origin import describe_origin
 
 _REMEDIES = {
-    "pretrained": "Pretrain without it, or set finetune.overlap=warn to continue with a note in the model card",
+    "pretrained": "Remove the recording from the table or put its patient into train, pretrain without it, or set"
+    " finetune.overlap=warn to continue with a note in the model card",
     "trained": "Use other recordings, or --overlap warn to continue with a note in the results",
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.config import Target
-from ecgssl.datasets.cohort import EXTERNAL, SPLITS
+from ecgssl.datasets.cohort import EXTERNAL, SPLITS, counted
 from ecgssl.inspection.check import Checked
 from ecgssl.preprocessing.enforce_splits import Policy
 from ecgssl.signal.set_voltage import unusual_voltage
@@ -165,17 +165,21 @@ def _contradictions(kept: pd.DataFrame) -> list[CohortWarning]:
     if "sex" in kept:
         other = kept["file_sex"].notna() & kept["sex"].isin(["male", "female"]) & (kept["file_sex"] != kept["sex"])
         if other.any():
-            what = f"{int(other.sum())} files and the table differ in sex: they may belong to another patient"
+            what = (
+                f"{counted(int(other.sum()), 'file')} and the table differ in sex: they may belong to another patient"
+            )
             found_warnings.append(CohortWarning(what, _rows(kept[other])))
     if "age" in kept:
         apart = (kept["file_age"].astype(float) - kept["age"].astype(float)).abs() > _YEARS
         if apart.any():
-            what = f"{int(apart.sum())} files and the table differ in age by more than {_YEARS:g} years"
+            what = f"{counted(int(apart.sum()), 'file')} and the table differ in age by more than {_YEARS:g} years"
             found_warnings.append(CohortWarning(what, _rows(kept[apart])))
     overridden = kept["overridden"].fillna("") != ""
     if overridden.any():
         fields = sorted({name for cell in kept.loc[overridden, "overridden"] for name in cell.split(";")})
-        what = f"{int(overridden.sum())} files and the table differ in {', '.join(fields)}; the table is used"
+        what = (
+            f"{counted(int(overridden.sum()), 'file')} and the table differ in {', '.join(fields)}; the table is used"
+        )
         found_warnings.append(CohortWarning(what, _rows(kept[overridden])))
     return found_warnings
 

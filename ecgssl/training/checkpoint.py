@@ -108,7 +108,11 @@ def load_encoder(
     params = load_model_params(path, spec)
     kind = read_json(path / CONFIG).get("kind")
     if kind != "encoder":
-        raise unusable(path / CONFIG, "kind", f"is {shortened(kind)}, not an encoder")
+        what = f"is {shortened(kind)}, not an encoder"
+        if kind == "classifier":
+            remedy = "Use an encoder, such as ptbxl-tiny ('ecgssl encoders' lists the shipped ones)"
+            raise InputError(Problem(str(path / CONFIG), "kind", what, remedy))
+        raise unusable(path / CONFIG, "kind", what)
     require_weights(path / WEIGHTS, params)
     encoder = Encoder(params, spec.leads, spec.samples, drop_path)
     load_weights(encoder, path / WEIGHTS)

@@ -35,8 +35,8 @@ def test_dates_of_birth_give_completed_years(tmp_path):
     pd.testing.assert_series_equal(found.table["age"], expected)
     assert "birth_date" not in found.table
     assert not any("1950" in str(cell) for cell in found.table.to_numpy().ravel())
-    assert "5 ages are computed from birth_date and acq_time; birth_date is not kept" in found.notes
-    assert "1 computed ages above 89 are set to 90, because they can identify a person" in found.notes
+    assert "5 ages computed from birth_date and acq_time; birth_date is not kept" in found.notes
+    assert "1 computed age above 89 set to 90, because a high age can identify a person" in found.notes
     assert "1 ages contradict birth_date and acq_time, first in row 9; the ages of the table are used" in found.notes
     assert found.targets == ()
 

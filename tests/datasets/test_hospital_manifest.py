@@ -72,7 +72,7 @@ def test_a_german_table_works_unedited(german):
     assert "Windows-1252" in notes
     assert "backslashes of 3 paths" in notes
     assert "prefix is removed from 3" in notes
-    assert "1 ages above 89" in notes
+    assert "1 age above 89 set to 90" in notes
     assert "Müller" not in notes
     assert list(cohort.not_binary) == ["Name"]
     assert describe(cohort)["targets"]["rhythm"]["train"] == {"known": 2, "SR": 1, "AF": 1}

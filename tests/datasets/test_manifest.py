@@ -47,7 +47,7 @@ def test_cells_mean_what_they_say(folder):
     assert list(table["sex"]) == ["female", "male", "", "other"]
     np.testing.assert_array_equal(table["age"], [63, np.nan, 90, 20])
     assert any("AF: 2 uncertain" in note for note in cohort.notes)
-    assert any("1 ages above 89" in note for note in cohort.notes)
+    assert any("1 age above 89 set to 90" in note for note in cohort.notes)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

@@ -35,6 +35,7 @@ def test_binary_cells():
     cells = ["1", "0", "", "U", "-1", "1.0", "0.0", "true", "FALSE", "NA"]
     np.testing.assert_equal(values(cells), {"t": [1, 0, NAN, NAN, NAN, 1, 0, 1, 0, NAN]})
     assert read(cells).notes == ["target t: 2 uncertain cells count as unknown"]
+    assert read(["1", "U"]).notes == ["target t: 1 uncertain cell counts as unknown"]
     np.testing.assert_equal(values(["U", "-1", ""], uncertain="positive"), {"t": [1, 1, NAN]})
     np.testing.assert_equal(values(["U", "0", ""], uncertain="negative"), {"t": [0, 0, NAN]})
 

@@ -116,7 +116,10 @@ def test_checkpoint_of_another_contract(made, tmp_path):
 
 def test_model_of_another_kind(made, tmp_path):
     done = finetune(made, tmp_path / "f", made.store, made.base / "bundle")
-    refused(done, f"{made.base / 'bundle/config.json'}: kind: is 'classifier', not an encoder")
+    refused(
+        done,
+        f"{made.base / 'bundle/config.json'}: kind: is 'classifier', not an encoder. Use an encoder, such as ptbxl-tiny",
+    )
     assert len(done.err.splitlines()) == 1
     assert contents(tmp_path) == {}
 

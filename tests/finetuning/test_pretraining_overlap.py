@@ -282,6 +282,7 @@ def test_finetune_refuses_on_the_command_line(made, tmp_path):
     given = ("--encoder", made.encoder, "--targets", "AF", "--params", PROFILE, "--out", tmp_path / "out")
     done = ecgssl("finetune", "--store", made.leaky.path, *given)
     refused(done, f"{made.encoder}: overlap: new4 (val)", "finetune.overlap=warn")
+    assert "Remove the recording from the table or put its patient into train" in done.err
     assert contents(tmp_path) == {}
     quick = ("--set", "evaluate.bootstrap=100", "--set", "finetune.overlap=warn")
     done = ecgssl("finetune", "--store", made.leaky.path, *given, *quick)

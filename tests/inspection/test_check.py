@@ -263,9 +263,9 @@ def test_what_the_files_say_stands_in_where_the_table_is_silent(tmp_path):
         "record_id,path,split,age,sex,sampling_rate\na,r0,train,40,m,\nb,r1,test,41,m,200\n"
     )
     reported = {w.what: w.rows for w in warnings_of(run(tmp_path / "m.csv"))}
-    assert reported["1 files and the table differ in sex: they may belong to another patient"] == (2,)
-    assert reported["1 files and the table differ in age by more than 2 years"] == (2,)
-    assert reported["1 files and the table differ in sampling_rate; the table is used"] == (3,)
+    assert reported["1 file and the table differ in sex: they may belong to another patient"] == (2,)
+    assert reported["1 file and the table differ in age by more than 2 years"] == (2,)
+    assert reported["1 file and the table differ in sampling_rate; the table is used"] == (3,)
 
 
 def test_warnings_by_row(tmp_path):

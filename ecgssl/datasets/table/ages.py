@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ecgssl.datasets.cohort import counted
 from ecgssl.datasets.table.parse_dates import Order, read_dates
 from ecgssl.datasets.table.read_table import Issue
 from ecgssl.io.metadata import OLDEST
@@ -61,10 +62,12 @@ def add_ages(table: pd.DataFrame, rows: Sequence[int], order: Order | None) -> t
     used = given.isna() & found.notna()
     table["age"] = given.where(~used, found.clip(upper=OLDEST))
     if used.any():
-        notes.append(f"{int(used.sum())} ages are computed from birth_date and acq_time; birth_date is not kept")
+        notes.append(f"{counted(int(used.sum()), 'age')} computed from birth_date and acq_time; birth_date is not kept")
     if (used & (found > OLDEST - 1)).any():
         count = int((used & (found > OLDEST - 1)).sum())
-        notes.append(f"{count} computed ages above 89 are set to {OLDEST:g}, because they can identify a person")
+        notes.append(
+            f"{counted(count, 'computed age')} above 89 set to {OLDEST:g}, because a high age can identify a person"
+        )
     return issues, notes
 
 

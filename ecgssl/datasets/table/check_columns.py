@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ecgssl.datasets.cohort import EXTERNAL, SPLITS, rows_text
+from ecgssl.datasets.cohort import EXTERNAL, SPLITS, counted, rows_text
 from ecgssl.datasets.table import parse_cells as parse
 from ecgssl.datasets.table.parse_dates import Order, read_dates
 from ecgssl.datasets.table.read_table import Issue, examples, rows_where
@@ -112,7 +112,9 @@ def convert_columns(table: pd.DataFrame, rows: Sequence[int], order: Order | Non
         old = (table["age"] > OLDEST - 1) & (table["age"] != OLDEST)
         if old.any():
             table["age"] = table["age"].mask(old, OLDEST)
-            notes.append(f"{int(old.sum())} ages above 89 are set to {OLDEST:g}, because they can identify a person")
+            notes.append(
+                f"{counted(int(old.sum()), 'age')} above 89 set to {OLDEST:g}, because a high age can identify a person"
+            )
     for column in ("site", "device"):
         if column in table:
             table[column] = table[column].where(~table[column].map(parse.is_empty), "")

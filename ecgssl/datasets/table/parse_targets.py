@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config import Target
+from ecgssl.datasets.cohort import counted
 from ecgssl.datasets.table.parse_cells import decimal_mark, is_empty, number
 from ecgssl.datasets.table.read_table import Issue, examples, rows_where
 
@@ -182,7 +183,8 @@ def _declare(target: Target) -> str:
 
 
 def _uncertain(name: str, target: Target, count: int) -> list[str]:
-    return [f"target {name}: {count} uncertain cells count as {target.uncertain}"] if count else []
+    counts = "counts" if count == 1 else "count"
+    return [f"target {name}: {counted(count, 'uncertain cell')} {counts} as {target.uncertain}"] if count else []
 
 
 _READERS: dict[str, Callable[[str, Target, pd.Series, list[str], Sequence[int]], Columns]] = {
