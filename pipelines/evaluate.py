@@ -74,7 +74,7 @@ def _evaluate(setting: Setting, params: Params, store: Store) -> Entry:
         predictions, params, FIGURES / f"{setting.key}.json", main=setting.mode, store=store if full else None, log=LOG
     )
     if full and kind_of(predictions) != "regression":
-        draw_curves(predictions, setting.mode, PLOTS, params.seed, f"-{setting.key}")
+        draw_curves(predictions, setting.mode, PLOTS, params, f"-{setting.key}")
         write_curves(predictions, PLOTS, f"-{setting.key}")
     draws = [read_predictions(path) for path in sorted(folder.glob("draw-*.csv"))]
     repetitions = None
