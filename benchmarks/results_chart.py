@@ -18,27 +18,38 @@ ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "benchmarks" / "results" / "ptbxl-autocorrelation-fold10.csv"
 """Table of the shipped encoders; its rows with all labels are drawn."""
 FEWER = ROOT / "benchmarks" / "results" / "ptbxl-corrected-fold10.csv"
-"""Table with fewer labels."""
+"""Table of linear probes with fewer labels."""
+NONLINEAR = ROOT / "benchmarks" / "results" / "ptbxl-nonlinear-fold10.csv"
+"""Table of nonlinear probes; those of ``ptbxl-tiny`` are drawn."""
 PUBLISHED = ROOT / "pipelines" / "published.csv"
 CHART = ROOT / "docs" / "results.png"
 LABEL_SETS = ("superclass", "subclass", "diagnostic", "form", "rhythm", "all")
 ROWS = {
     "minirocket": ("MiniRocket, linear", "#444444", "s"),
-    "clinical": ("clinical features, age and sex", "#009E73", "^"),
+    "clinical": ("clinical features, age and sex, linear", "#009E73", "^"),
     "random": ("random encoder, linear", "#CC79A7", "v"),
     "linear:tiny": ("ptbxl-tiny, linear", "#0072B2", "o"),
     "linear:fast": ("ptbxl-fast, linear", "#D55E00", "D"),
+    "mlp:tiny": ("ptbxl-tiny, nonlinear", "#56B4E9", "P"),
 }
 """Name, colour and marker of each row."""
 QUOTED = "xresnet1d101, supervised"
 SHARES = (0.01, 0.05, 0.1, 1.0)
 
 
+def measured_rows() -> pd.DataFrame:
+    """Return the rows of the tables of ``ptbxl_results.py report`` for fold 10 that are drawn."""
+    full, fewer, nonlinear = pd.read_csv(MEASURED), pd.read_csv(FEWER), pd.read_csv(NONLINEAR)
+    return pd.concat(
+        [full[full["share"] == 1.0], fewer[fewer["share"] < 1.0], nonlinear[nonlinear["row"] == "mlp:tiny"]]
+    )
+
+
 def draw(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """Return a figure with two panels, one above the other so that it is readable on a phone.
 
     Args:
-        measured: table of ``ptbxl_results.py report`` for fold 10.
+        measured: table of ``measured_rows``.
         published: quoted results (``pipelines/published.csv``).
     """
     figure = Figure(figsize=(4.6, 8.6), layout="constrained")
@@ -55,7 +66,7 @@ def _draw_label_sets(axes: Axes, measured: pd.DataFrame, quoted: pd.DataFrame) -
     for number, (row, (name, colour, marker)) in enumerate(ROWS.items()):
         lines = measured[measured["row"] == row].set_index("labels")
         own = lines.reindex([labels for labels in LABEL_SETS if labels in lines.index])
-        at = [LABEL_SETS.index(labels) + 0.15 * (number - 2.5) for labels in own.index]
+        at = [LABEL_SETS.index(labels) + 0.13 * (number - 3) for labels in own.index]
         error = [own["auroc"] - own["low"], own["high"] - own["auroc"]]
         axes.errorbar(
             own["auroc"], at, xerr=error, fmt=marker, color=colour, markersize=5, elinewidth=1.4, label=name
@@ -72,9 +83,9 @@ def _draw_label_sets(axes: Axes, measured: pd.DataFrame, quoted: pd.DataFrame) -
 
 
 def _draw_shares(axes: Axes, measured: pd.DataFrame) -> None:
-    for row in ("minirocket", "clinical", "linear:tiny"):
+    for row in ("minirocket", "clinical", "linear:tiny", "mlp:tiny"):
         _, colour, marker = ROWS[row]
-        for labels, style, offset in (("superclass", "-", (4, -14)), ("all", "--", (0, 9))):
+        for labels, style, offset in (("superclass", "-", (0, 9)), ("all", "--", (6, -12))):
             chosen = (measured["row"] == row) & (measured["labels"] == labels)
             own = measured[chosen].set_index("share")["auroc"].reindex(SHARES).dropna()
             axes.plot(own.index, own, style, marker=marker, color=colour, markersize=5, linewidth=1.4)
@@ -90,9 +101,7 @@ def _draw_shares(axes: Axes, measured: pd.DataFrame) -> None:
 
 def main() -> None:
     """Write the chart."""
-    full, fewer = pd.read_csv(MEASURED), pd.read_csv(FEWER)
-    measured = pd.concat([full[full["share"] == 1.0], fewer[fewer["share"] < 1.0]])
-    figure = draw(measured, pd.read_csv(PUBLISHED))
+    figure = draw(measured_rows(), pd.read_csv(PUBLISHED))
     write_atomic(CHART, png_bytes(figure, dpi=160))
 
 
