@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
@@ -209,11 +210,12 @@ def test_figures_show_every_label_with_its_support(table: pd.DataFrame, tmp_path
     assert "no positive record" in [t.get_text() for t in figure.axes[2].texts]
     calibration = draw_reliability(table)
     calibration.savefig(tmp_path / "reliability.png")
-    assert "before calibration" in " ".join(calibration._supxlabel.get_text().split())
+    assert "before calibration" in " ".join(calibration.get_supxlabel().split())
     for drawn in (figure, calibration, draw_roc(table, max_labels=2), draw_reliability(table, max_labels=1)):
         drawn.savefig(tmp_path / "drawn.png", dpi=120)
-        texts = [drawn._supxlabel, *(axes._left_title for axes in drawn.axes)]
-        boxes = [text.get_window_extent() for text in texts]
+        shown = {drawn.get_supxlabel(), *(axes.get_title("left") for axes in drawn.axes)}
+        boxes = [text.get_window_extent() for text in drawn.findobj(Text) if text.get_text() in shown]
+        assert len(boxes) == 1 + len(drawn.axes)
         assert all(box.y1 < drawn.bbox.height and box.x1 < drawn.bbox.width for box in boxes)
     assert len(draw_roc(table, max_labels=1).axes) == 1
     with pytest.raises(ValueError, match="no predictions"):
