@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgssl.config.finetune import AttentiveParams
-from ecgssl.finetuning.epochs import run_epochs
+from ecgssl.finetuning.epochs import parameter_groups, run_epochs
 from ecgssl.finetuning.full import FullResult, Score
 from ecgssl.finetuning.losses import objective_of
 from ecgssl.model.classifier import Classifier
@@ -22,7 +22,7 @@ from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch, rows_at
 from ecgssl.training.checkpoint import RunState
 from ecgssl.training.device import resolve_device
-from ecgssl.training.optim import adamw, decays
+from ecgssl.training.optim import adamw
 
 Features = Callable[[NDArray[np.int64]], tuple[Tensor, Tensor, Tensor]]
 """Function that returns embeddings (B, E), tokens (B, N, D) and the mask of valid tokens (B, N) of given store rows."""
@@ -60,15 +60,6 @@ def finetune_attentive(
     device = resolve_device("auto")
     model.to(device).eval()
     trained = nn.ModuleDict({"pooling": model.pooling, "head": model.head})
-    named = list(trained.named_parameters())
-    groups = [
-        {
-            "params": [p for n, p in named if decays(n, p) == decayed],
-            "peak": params.learning_rate,
-            "weight_decay": params.weight_decay if decayed else 0.0,
-        }
-        for decayed in (True, False)
-    ]
     objective = objective_of(model.kind, targets[train], params.class_weight, model.target_spread)
     state = RunState(run_folder, config)
     rows = np.union1d(train, val)
@@ -87,9 +78,8 @@ def finetune_attentive(
         return score(targets[val], torch.cat(parts).double().cpu().numpy())
 
     steps = math.ceil(len(train) / params.batch_size)
-    done = run_epochs(
-        trained, adamw(groups), params, steps, seed, state, loss, validate, show_progress=show_progress
-    )  # fmt: skip
+    optimiser = adamw(parameter_groups(trained, params))
+    done = run_epochs(trained, optimiser, params, steps, seed, state, loss, validate, show_progress=show_progress)
     (run_folder / "tokens.npy").unlink(missing_ok=True)
     return FullResult(model.cpu().eval(), done.history, done.best)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from ecgssl.config.finetune import EpochParams
 from ecgssl.errors import Diverged
 from ecgssl.progress import progress
 from ecgssl.training.checkpoint import RunState
-from ecgssl.training.optim import cosine, set_rates
+from ecgssl.training.optim import cosine, decays, set_rates
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,19 @@ class Epochs:
 
     history: list[dict[str, float]]
     best: int
+
+
+def parameter_groups(module: nn.Module, params: EpochParams) -> list[dict[str, Any]]:
+    """Return the parameters of a module in two groups with one learning rate: with and without weight decay (``decays``)."""
+    named = list(module.named_parameters())
+    return [
+        {
+            "params": [p for n, p in named if decays(n, p) == decayed],
+            "peak": params.learning_rate,
+            "weight_decay": params.weight_decay if decayed else 0.0,
+        }
+        for decayed in (True, False)
+    ]
 
 
 def run_epochs(

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from ecgssl.config.finetune import MlpParams
 from ecgssl.config.manifest import OutputKind
-from ecgssl.finetuning.epochs import run_epochs
+from ecgssl.finetuning.epochs import parameter_groups, run_epochs
 from ecgssl.finetuning.full import Score
 from ecgssl.finetuning.losses import objective_of
 from ecgssl.model.classifier import Head, Network
 from ecgssl.training.batches import rows_at
 from ecgssl.training.checkpoint import RunState
 from ecgssl.training.device import resolve_device
-from ecgssl.training.optim import adamw, decays
+from ecgssl.training.optim import adamw
 
 LEAST_STEPS = 50
 """Smallest number of steps of an epoch, in which few recordings are used several times."""
@@ -112,17 +112,10 @@ def finetune_mlp(
             parts.append(head(part) if started else head.linear(head.standardised(part)))
         return score(val_targets, torch.cat(parts).double().cpu().numpy())
 
-    groups = [
-        {
-            "params": [p for n, p in network.named_parameters() if decays(n, p) == decayed],
-            "peak": params.learning_rate,
-            "weight_decay": params.weight_decay if decayed else 0.0,
-        }
-        for decayed in (True, False)
-    ]
     steps = max(math.ceil(len(features) / params.batch_size), LEAST_STEPS)
     state = RunState(run_folder, config)
-    done = run_epochs(network, adamw(groups), params, steps, seed, state, loss, validate, show_progress=show_progress)
+    optimiser = adamw(parameter_groups(network, params))
+    done = run_epochs(network, optimiser, params, steps, seed, state, loss, validate, show_progress=show_progress)
     found = head.cpu().eval() if done.best else deepcopy(linear)
     return MlpResult(found, done.history, done.best)
 
