@@ -62,9 +62,8 @@ def finetune_mlp(
 ) -> MlpResult:
     """Train a network on features by itself, and keep the epoch at which its mean with the linear probe is best.
 
-    The network does not receive the outputs of the probe. It is averaged with them only to predict (an ensemble of two
-    models, whose errors differ), because the outputs of the probe for its own training recordings are too good to learn from
-    their errors (docs/results.md, section "Nonlinear probe").
+    The network does not receive the outputs of the probe. It is averaged with them only to predict, as in an ensemble. A
+    network that was trained on the errors of the probe was worse (docs/results.md, section "Nonlinear probe").
 
     Args:
         linear: head with the coefficients of the linear probe; it is not changed.
