@@ -47,8 +47,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecgssl.config import Params, load_params
 from ecgssl.datasets.enough_data import FIT, shortages
 from ecgssl.files import atomic_directory, canonical_json, write_atomic
-from ecgssl.finetuning.finetune import probe_classifier
 from ecgssl.finetuning.full import finetune_full, predict_logits
+from ecgssl.finetuning.probe_head import probe_classifier
 from ecgssl.finetuning.rows import label_fraction
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.pretraining.diagnostics.publish import assess_pretraining

@@ -47,9 +47,11 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.predictions import outputs_of
 from ecgssl.files import canonical_json, write_atomic
 from ecgssl.finetuning.clinical_baseline import ClinicalBaseline, fit_baseline
+from ecgssl.finetuning.clinical_network import with_network
 from ecgssl.finetuning.embeddings import cached_embeddings
-from ecgssl.finetuning.finetune import finetune, head_of, random_encoder
+from ecgssl.finetuning.finetune import finetune, random_encoder
 from ecgssl.finetuning.mlp import finetune_mlp
+from ecgssl.finetuning.probe_head import head_of
 from ecgssl.finetuning.rows import ChosenRows, choose_rows, lead_subset, share_of
 from ecgssl.finetuning.task import Task, resolve_task, task_values
 from ecgssl.probes.logistic_correction import correct_ridge
@@ -190,28 +192,25 @@ class Study:
         self, cell: Cell, task: Task, values: NDArray[np.float64], rows: ChosenRows, seen: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.float64], dict[str, Any]]:
         """Return the outputs of a nonlinear probe for the validation and test recordings, and its choices."""
-        name, linear = cell.row.partition(":")[2], self.params.finetune.linear
-        scored = np.concatenate([rows.val, rows.test])
+        name, params, seed = cell.row.partition(":")[2], self.params.finetune, self.params.seed + cell.draw
+        folder, config = self.out / "work" / cell.name, {"cell": cell.name}
         if name == "clinical":
             baseline, _ = self.clinical(task, values, rows, seen)
-            probe = baseline.probe
-            learned, held_out = (
-                baseline.columns.columns(
-                    baseline.measured(self.store, part, seen, cache=self.out / "features", show_progress=False)
-                ).astype(np.float32)
-                for part in (rows.train, scored)
-            )
-        else:
-            features = self.features(name if name in NO_ENCODER else "linear", name, seen, cell.leads)
-            learned, held_out = features[rows.train], features[scored]
-            probe = fit_ridge_logits(
-                learned, values[rows.train], held_out[: len(rows.val)], values[rows.val], linear,
-                names=task.outputs, groups=self.store.patients[rows.train],
+            baseline, outputs, epoch = with_network(
+                baseline, self.store, values, rows, params.mlp, seed, self.out / "features", folder, config, seen,
+                show_progress=False,
             )  # fmt: skip
-        folder, params = self.out / "work" / cell.name, self.params.finetune.mlp
+            discard_run(folder)
+            return outputs, {**baseline.about(), "epoch": epoch}
+        features = self.features(name if name in NO_ENCODER else "linear", name, seen, cell.leads)
+        learned, held_out = features[rows.train], features[np.concatenate([rows.val, rows.test])]
+        probe = fit_ridge_logits(
+            learned, values[rows.train], held_out[: len(rows.val)], values[rows.val], params.linear,
+            names=task.outputs, groups=self.store.patients[rows.train],
+        )  # fmt: skip
         result = finetune_mlp(
-            head_of(probe), "multilabel", learned, values[rows.train], held_out[: len(rows.val)], values[rows.val], params,
-            self.params.seed + cell.draw, macro_auroc, folder, {"cell": cell.name}, show_progress=False,
+            head_of(probe), "multilabel", learned, values[rows.train], held_out[: len(rows.val)], values[rows.val],
+            params.mlp, seed, macro_auroc, folder, config, show_progress=False,
         )  # fmt: skip
         discard_run(folder)
         with torch.inference_mode():

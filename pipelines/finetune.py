@@ -1,4 +1,4 @@
-"""DVC stage finetune@task-mode-share-leads: fine-tuning with one setting, and a linear probe on a random encoder."""
+"""DVC stage finetune@task-mode-share-leads: fine-tuning with one setting, and a probe on a random encoder."""
 
 from __future__ import annotations
 

@@ -153,8 +153,8 @@ class FinetuneParams(Section):
         lead_sets: recorded leads (``ecgssl.signal.lead_sets``); the first is the reference and is exported.
         folds: number of folds in the cross-validation of a small cohort (``ecgssl.finetuning.cross_validation``).
         repeats: number of repetitions of the cross-validation.
-        clinical_baseline: also fit the linear probe on classical ECG measurements, with age and sex where known, and
-            compare each model with it.
+        clinical_baseline: also fit a linear probe, or for mode ``mlp`` a nonlinear one, on classical ECG measurements, with
+            age and sex where known, and compare each model with it.
     """
 
     modes: Annotated[list[Mode], Field(min_length=1)] = ["linear", "full"]

@@ -61,7 +61,7 @@ def evaluate(
         predictions: concatenated prediction tables of one or more models for the same recordings.
         params: parameters of the section ``evaluate``: bootstrap, calibration, thresholds and columns of the subgroups.
         seed: seed of the bootstrap; all models of a split use the same resamples.
-        baseline: name of the linear probe on the randomly initialised encoder; ``None`` for no baseline.
+        baseline: name of the probe on the randomly initialised encoder; ``None`` for no baseline.
         main: model that is compared with all other models; by default the first model that is not the baseline.
         decision: calibrators and thresholds of the main model; by default fitted on the validation rows of the table.
             Calibrators and thresholds of the other models are always fitted on the validation rows.

@@ -27,7 +27,7 @@ class Entry:
         value, low, high: metric with the bounds of its patient-clustered bootstrap interval.
         repetitions: number of repetitions (draws of the share, or of the folds) over which the values are averaged.
         auprc: macro AUPRC; ``None`` for a regression.
-        random, random_low, random_high: metric of the linear probe on the randomly initialised encoder. The bounds of its
+        random, random_low, random_high: metric of the probe on the randomly initialised encoder. The bounds of its
             interval are ``None`` if there are several repetitions.
         gain, gain_low, gain_high, gain_p: paired difference ``value - random``, its interval and p value.
         objective: objective of pretraining (``objective.kind``); empty if unknown, and not used with mode ``scratch``.

@@ -9,7 +9,7 @@ from pathlib import Path
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.leaderboard import Entry
 from ecgssl.evaluation.leaderboard_file import Leaderboard, LeaderboardFile
-from ecgssl.evaluation.method_table import RANDOM, SCRATCH, Column, MethodTable, Result, method_table
+from ecgssl.evaluation.method_table import Column, MethodTable, Result, first_methods, method_table
 
 TOLERANCE = 5e-4
 """Largest difference of two values of one result: half of the last digit that tables show."""
@@ -39,8 +39,7 @@ def merge_leaderboards(files: Sequence[LeaderboardFile], names: Sequence[str] = 
     tables = [method_table(entries) for entries in given]
     problems: list[Problem] = []
     columns = _columns(tables, files, problems)
-    clinical = dict.fromkeys(f"{e.clinical_model}, linear" for entries in given for e in entries if e.clinical_model)
-    rows: dict[str, dict[str, Result]] = {name: {} for name in (RANDOM, *clinical, SCRATCH)}
+    rows: dict[str, dict[str, Result]] = {name: {} for name in first_methods([e for entries in given for e in entries])}
     origin: dict[tuple[str, str], Path] = {}
     quoted = [file.quoted for file in files]
     # own results of all files come first, then the published ones

@@ -39,7 +39,7 @@ def draw_methods(table: MethodTable) -> Figure:
             if result.quoted:
                 axes.plot(result.value, place, "D", color=_QUOTED, markersize=5, markerfacecolor="none")
                 continue
-            colour = _BASELINE if name == RANDOM or name.startswith(CLINICAL) else _OWN
+            colour = _BASELINE if name.startswith((RANDOM, CLINICAL)) else _OWN
             if result.low is not None and result.high is not None:
                 axes.plot([result.low, result.high], [place, place], color=colour, linewidth=1.4)
             axes.plot(result.value, place, "o", color=colour, markersize=4.5)

@@ -9,7 +9,7 @@ from typing import Any
 from ecgssl.evaluation.leaderboard import Entry
 from ecgssl.evaluation.quoted import Quoted
 
-RANDOM = "random encoder, linear"
+RANDOM = "random encoder"
 SCRATCH = "from scratch"
 
 
@@ -101,6 +101,7 @@ def method_table(
 
     Only models that were trained with the largest share of the labels, and trained and tested with the lead set of the first
     entry are included. The results of the random encoder and of the clinical baseline are those with the same share and leads.
+    They have rows for the linear probe and, if there are models of mode ``mlp``, for the nonlinear probe.
 
     Args:
         entries: leaderboard entries, at least one.
@@ -113,18 +114,17 @@ def method_table(
     share = max(e.share for e in kept)
     kept = [e for e in kept if e.share == share]
     columns: dict[tuple[str, str], Column] = {}
-    # one row per set of inputs, because not every set has age and sex
-    clinical = {e.clinical_model: f"{e.clinical_model}, linear" for e in kept if e.clinical_model}
-    rows: dict[str, dict[str, Result]] = {name: {} for name in (RANDOM, *clinical.values(), SCRATCH)}
+    rows: dict[str, dict[str, Result]] = {name: {} for name in first_methods(kept)}
     # a task is fine-tuned on one set, so a column has models of one set; columns of this set come first
     for e in sorted(kept, key=lambda e: e.set != e.tested_set):
         trained_on = "" if e.set == e.tested_set else e.set
         made = Column(e.tested_set, e.task, e.metric_title, e.records, trained_on, e.share, e.trained_on, e.test_digest)
         column = columns.setdefault((e.tested_set, e.task), made)
+        probe = "mlp" if e.mode == "mlp" else "linear"
         if e.random is not None:
-            rows[RANDOM].setdefault(column.title, Result(e.random, e.random_low, e.random_high))
+            rows[f"{RANDOM}, {probe}"].setdefault(column.title, Result(e.random, e.random_low, e.random_high))
         if e.clinical is not None:
-            name = clinical[e.clinical_model]
+            name = f"{e.clinical_model}, {probe}"
             rows[name].setdefault(column.title, Result(e.clinical, e.clinical_low, e.clinical_high))
         rows.setdefault(_method(e), {})[column.title] = Result(e.value, e.low, e.high)
     for result in quoted:
@@ -140,6 +140,15 @@ def method_table(
                 about = f"{result.source} ({result.split})"
                 rows.setdefault(result.method, {})[column.title] = Result(result.value, quoted=about)
     return MethodTable(tuple(columns.values()), {name: results for name, results in rows.items() if results})
+
+
+def first_methods(entries: Sequence[Entry]) -> list[str]:
+    """Return the names of the first rows of a table: the baselines with each of their probes, then training from scratch.
+
+    Clinical baselines have one row per set of inputs, because not every set has age and sex.
+    """
+    baselines = [RANDOM, *dict.fromkeys(e.clinical_model for e in entries if e.clinical_model)]
+    return [*(f"{name}, {probe}" for name in baselines for probe in ("linear", "mlp")), SCRATCH]
 
 
 def _method(e: Entry) -> str:

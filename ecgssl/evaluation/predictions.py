@@ -33,9 +33,9 @@ from ecgssl.files import require_regular, write_atomic
 KEYS = ("record_id", "patient", "split", "model")
 _REMEDY = "Correct the table, or make it again with 'ecgssl finetune'"
 BASELINE = "random"
-"""Model name of the linear probe on the randomly initialised encoder."""
+"""Model name of the probe on the randomly initialised encoder."""
 CLINICAL = "clinical features"
-"""Model name of the linear probe on classical ECG measurements; followed by "with age and sex" if these are inputs."""
+"""Model name of the probe on classical ECG measurements; followed by "with age and sex" if these are inputs."""
 
 
 def prediction_table(

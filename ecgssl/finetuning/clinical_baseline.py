@@ -1,4 +1,4 @@
-"""Clinical baseline: the linear probe of a task on classical ECG measurements, with age and sex where they are known.
+"""Clinical baseline: the probe of a task on classical ECG measurements, with age and sex where they are known.
 
 The measurements (``ecgssl.signal.clinical_features``) are taken from the cleaned signal of the store before normalisation.
 Age and sex are added if the set has them. They are left out if a target states them, such as the target ``age``.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ecgssl.config.finetune import LinearParams
@@ -19,6 +20,7 @@ from ecgssl.evaluation.predictions import CLINICAL
 from ecgssl.finetuning.row_cache import cached_rows
 from ecgssl.finetuning.rows import ChosenRows
 from ecgssl.finetuning.task import AGE, Task
+from ecgssl.model.classifier import Network
 from ecgssl.probes.binary import Probe
 from ecgssl.probes.by_kind import probe_for
 from ecgssl.probes.feature_columns import FeatureColumns, fit_columns
@@ -41,17 +43,28 @@ class ClinicalBaseline:
         model: name in prediction tables, which states whether age and sex are inputs.
         inputs: names of the inputs: the measurements, then age and sex if they are used.
         columns: map from the inputs to the columns of the probe.
-        probe: fitted probe.
+        probe: fitted linear probe.
+        network: network whose outputs are averaged with those of the probe (mode ``mlp``), in eval mode; ``None`` for none.
     """
 
     model: str
     inputs: tuple[str, ...]
     columns: FeatureColumns
     probe: Probe
+    network: Network | None = None
 
     def outputs(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the outputs (N, K) of the probe for inputs (N, F), NaN where missing."""
-        return self.probe.logits(self.columns.columns(inputs))
+        """Return the outputs (N, K) of the baseline for inputs (N, F), NaN where missing."""
+        columns, probe = self.columns.columns(inputs), self.probe
+        linear = probe.logits(columns)
+        if self.network is None:
+            return linear
+        standardised = ((columns - probe.mean) / probe.scale).astype(np.float32)
+        with torch.inference_mode():
+            found = self.network(torch.from_numpy(standardised)).double().numpy()
+        if probe.spread is not None and probe.offset is not None:
+            found = found * probe.spread + probe.offset
+        return np.asarray((linear + found) / 2)
 
     def external_outputs(
         self,

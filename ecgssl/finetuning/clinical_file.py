@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from pydantic import Field, model_validator
 
 from ecgssl.checked_json import read_object, validated
+from ecgssl.config.finetune import MOST_HIDDEN
 from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import write_json
 from ecgssl.finetuning.clinical_baseline import PEOPLE, ClinicalBaseline, model_name
+from ecgssl.model.classifier import Network
 from ecgssl.params_base import Section
 from ecgssl.probes.binary import ChosenBy, Probe
 from ecgssl.probes.feature_columns import FeatureColumns
@@ -29,6 +32,17 @@ _CHOICES = ("names", "C", "class_weight", "chosen_by")
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Place = Annotated[int, Field(ge=0)]
+
+
+class _StoredNetwork(Section):
+    """Weights of the network of a nonlinear baseline, named as in ``ecgssl.model.classifier.Network``; H hidden units."""
+
+    to_hidden_weight: Annotated[list[list[_Number]], Field(min_length=1, max_length=MOST_HIDDEN)]
+    to_hidden_bias: list[_Number]
+    norm_weight: list[_Number]
+    norm_bias: list[_Number]
+    to_outputs_weight: list[list[_Number]]
+    to_outputs_bias: list[_Number]
 
 
 class _Stored(Section):
@@ -55,6 +69,7 @@ class _Stored(Section):
     chosen_by: list[ChosenBy]
     offset: list[_Number] | None
     spread: list[_Positive] | None
+    network: _StoredNetwork | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> _Stored:
@@ -76,6 +91,13 @@ class _Stored(Section):
             return ["offset and spread are required for a regression, and must be null for another kind"]
         found = [(name, len(getattr(self, name)), count) for name, count in wanted.items()]
         found += [("a row of weight", len(row), width) for row in self.weight]
+        if (network := self.network) is not None:
+            hidden = len(network.to_hidden_weight)
+            sizes = {"to_hidden_bias": hidden, "norm_weight": hidden, "norm_bias": hidden}
+            sizes |= {"to_outputs_weight": outputs, "to_outputs_bias": outputs}
+            found += [(f"network.{name}", len(getattr(network, name)), count) for name, count in sizes.items()]
+            found += [("a row of network.to_hidden_weight", len(row), width) for row in network.to_hidden_weight]
+            found += [("a row of network.to_outputs_weight", len(row), hidden) for row in network.to_outputs_weight]
         return [f"{name} has {count} values instead of {right}" for name, count, right in found if count != right]
 
     def _places(self) -> list[str]:
@@ -106,7 +128,15 @@ def write_baseline(baseline: ClinicalBaseline, folder: Path) -> None:
     for name in ("offset", "spread"):
         value = getattr(probe, name)
         content[name] = None if value is None else value.tolist()
+    if baseline.network is not None:
+        weights = baseline.network.state_dict()
+        content["network"] = {name.replace(".", "_"): _nine_digits(weight.tolist()) for name, weight in weights.items()}
     write_json(folder / FILE, content, digits=None)
+
+
+def _nine_digits(values: list[Any]) -> list[Any]:
+    """Return nested lists of float32 values with nine digits, which are enough to read the same values again."""
+    return [_nine_digits(value) if isinstance(value, list) else float(f"{value:.9g}") for value in values]
 
 
 def read_baseline(
@@ -146,4 +176,12 @@ def read_baseline(
         np.array(stored.bias), tuple(stored.C), tuple(stored.class_weight), tuple(stored.chosen_by),
         stored.kind, offset, spread,
     )  # fmt: skip
-    return ClinicalBaseline(stored.model, tuple(stored.inputs), columns, probe), ""
+    network = None if stored.network is None else _network(stored.network)
+    return ClinicalBaseline(stored.model, tuple(stored.inputs), columns, probe, network), ""
+
+
+def _network(stored: _StoredNetwork) -> Network:
+    found = Network(len(stored.to_hidden_weight[0]), len(stored.to_hidden_bias), len(stored.to_outputs_bias))
+    weights = {name: torch.tensor(getattr(stored, name.replace(".", "_"))) for name in found.state_dict()}
+    found.load_state_dict(weights)
+    return found.eval()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -14,30 +13,29 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ecgssl.config import FinetuneParams, ModelParams
 from ecgssl.config.finetune import Mode
-from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.evaluation.predictions import BASELINE, prediction_table, write_predictions
-from ecgssl.files import atomic_directory, write_json
+from ecgssl.evaluation.predictions import BASELINE, prediction_table
 from ecgssl.finetuning.attentive import finetune_attentive
 from ecgssl.finetuning.clinical_baseline import ClinicalBaseline, fit_baseline
-from ecgssl.finetuning.clinical_file import write_baseline
+from ecgssl.finetuning.clinical_network import with_network
 from ecgssl.finetuning.embeddings import cached_embeddings, digest
 from ecgssl.finetuning.full import FullResult, Score, finetune_full, predict_logits
-from ecgssl.finetuning.mlp import finetune_mlp
+from ecgssl.finetuning.mlp import finetune_mlp, standardised_targets
 from ecgssl.finetuning.pretraining_overlap import require_no_overlap, training_identities
+from ecgssl.finetuning.probe_head import head_of, probe_classifier
 from ecgssl.finetuning.rows import ChosenRows, choose_rows, lead_subset, share_of
 from ecgssl.finetuning.task import Task, require_learnable, resolve_task, task_values
 from ecgssl.leakage.identities import Identities
-from ecgssl.model.classifier import Classifier, Head, start_attentive
+from ecgssl.model.classifier import Classifier, start_attentive
 from ecgssl.model.encoder import Encoder
 from ecgssl.probes.binary import Probe
 from ecgssl.probes.by_kind import probe_for
 from ecgssl.probes.selection import selection_score
 from ecgssl.store.store import Store
-from ecgssl.training.checkpoint import RunState, load_encoder, write_model
-from ecgssl.training.model_folder import CONFIG
+from ecgssl.training.checkpoint import RunState, load_encoder
 from ecgssl.training.origin import describe_origin
 
 
@@ -52,7 +50,8 @@ class FinetuneResult:
             is turned off, the clinical baseline.
         choices: selected hyperparameters: C, class weight and selection rule of each output of the linear probe; in
             other modes the epoch, with the choices of the probe under ``started_from``. ``rows`` contains the numbers of
-            used and excluded recordings, ``clinical_baseline`` the inputs and hyperparameters of this baseline.
+            used and excluded recordings, ``clinical_baseline`` the inputs and hyperparameters of this baseline. In mode
+            ``mlp``, ``epoch_of_random`` and ``clinical_baseline`` contain the epochs of the baselines.
         history: training loss and validation score per epoch; empty for mode ``linear``.
         overlap: overlap with the pretraining recordings, as returned by ``require_no_overlap``. Mode ``scratch`` has no
             pretraining, so only ``not_checked`` is set.
@@ -98,7 +97,8 @@ def finetune(
         targets: names of target columns of the store, or ``age``. They must be all binary, all numeric, or one
             multiclass target.
         mode: ``linear`` trains a logistic or ridge regression on a frozen encoder. ``mlp`` averages it with a network on
-            the same embeddings. ``attentive`` trains attention pooling over the tokens of a frozen encoder, and a linear
+            the same embeddings, also for both baselines; in other modes, the baselines are linear probes.
+            ``attentive`` trains attention pooling over the tokens of a frozen encoder, and a linear
             head. ``full`` trains encoder and head. ``attentive`` and ``full`` start from the linear probe. ``scratch`` is
             ``full`` with a randomly initialised encoder.
         params: fine-tuning parameters of all modes.
@@ -148,19 +148,19 @@ def finetune(
     history: list[dict[str, float]] = []
     outputs = start.outputs
     if mode != "linear":
-        result, outputs = run.epochs(classifier)
+        result, outputs = run.epochs(start)
         classifier, history = result.model, result.history
         choices = {"epoch": result.best_epoch, "started_from": choices}
+    if mode == "mlp":
+        compared, logits[BASELINE] = run.epochs(baseline)
+        choices["epoch_of_random"] = compared.best_epoch
     counts = {split: len(found) for split, found in part.by_split().items()}
     choices["rows"] = {**counts, "unlabelled": part.unlabelled, "without_leads": part.without_leads}
     logits = {mode: outputs, **logits}
     clinical = None
     if params.clinical_baseline:
-        clinical, found = fit_baseline(
-            store, task, values, part, params.linear, seed, work / "clinical", seen, show_progress=show_progress
-        )
+        clinical, found, choices["clinical_baseline"] = run.clinical()
         logits[clinical.model] = found
-        choices["clinical_baseline"] = clinical.about()
     known = training_identities(
         store, None if mode == "scratch" else encoder_path, np.concatenate([part.train, part.val])
     )
@@ -168,72 +168,10 @@ def finetune(
     return FinetuneResult(task, classifier, run.table(logits), choices, history, overlap, known, origin, clinical)
 
 
-def publish_finetuning(
-    result: FinetuneResult,
-    store: Store,
-    out: Path,
-    task: str,
-    mode: Mode,
-    *,
-    decision: Decision | None = None,
-    more: Mapping[str, Any] | None = None,
-) -> None:
-    """Write the classifier, ``predictions.csv`` and ``choices.json`` atomically into a folder.
-
-    ``decision.json``, ``clinical_baseline.json`` and the identities of the training recordings are written if they are
-    given.
-
-    Args:
-        result: result of ``finetune``.
-        store: store used for fine-tuning.
-        out: output folder; an existing model folder is replaced.
-        task, mode: names of task and mode for the configuration of the classifier.
-        decision: calibrators and thresholds of the classifier.
-        more: additional entries of the configuration, such as the leads used in training.
-    """
-    with atomic_directory(out, marker=CONFIG) as folder:
-        about: dict[str, Any] = {"task": task, "mode": mode, "data": store.described, "overlap": result.overlap}
-        if result.encoder is not None:
-            about["encoder"] = result.encoder
-        about |= more or {}
-        if result.task.kind == "multiclass":
-            about["classes"] = list(result.task.classes)
-        if result.task.kind == "regression":
-            about["units"] = dict(zip(result.task.outputs, result.task.units, strict=True))
-        write_model(folder, result.classifier, store.spec, about)
-        if result.clinical is not None:
-            write_baseline(result.clinical, folder)
-        if result.learned is not None:
-            result.learned.write(folder)
-        if decision is not None:
-            decision.save(folder)
-        write_predictions(result.predictions, folder / "predictions.csv")
-        history = [{k: None if math.isnan(v) else v for k, v in row.items()} for row in result.history]
-        write_json(folder / "choices.json", {"choices": result.choices, "history": history})
-
-
 def random_encoder(params: ModelParams, store: Store, seed: int, drop_path: float = 0.0) -> Encoder:
     """Return a randomly initialised encoder; ``seed`` determines its weights."""
     torch.manual_seed(seed)
     return Encoder(params, store.spec.leads, store.spec.samples, drop_path).eval()
-
-
-def probe_classifier(encoder: Encoder, probe: Probe) -> Classifier:
-    """Return a classifier with the given encoder and a linear head with the weights of the probe."""
-    classifier = Classifier(encoder, probe.names, probe.kind)
-    classifier.head = head_of(probe)
-    if probe.offset is not None and probe.spread is not None:
-        classifier.offset.copy_(torch.from_numpy(probe.offset))
-        classifier.spread.copy_(torch.from_numpy(probe.spread))
-    return classifier.eval()
-
-
-def head_of(probe: Probe) -> Head:
-    """Return a head with the weights of a linear probe."""
-    head = Head(probe.weight.shape[1], len(probe.names))
-    fitted = {"mean": probe.mean, "scale": probe.scale, "linear.weight": probe.weight, "linear.bias": probe.bias}
-    head.load_state_dict({name: torch.from_numpy(array).float() for name, array in fitted.items()})
-    return head
 
 
 @dataclass(frozen=True)
@@ -286,22 +224,17 @@ class _Run:
         )  # fmt: skip
         return learned, scored
 
-    def epochs(self, start: Classifier) -> tuple[FullResult, NDArray[np.float64]]:
+    def epochs(self, linear: _Linear) -> tuple[FullResult, NDArray[np.float64]]:
         """Train in a mode with epochs, starting from the linear probe. An interrupted run is resumed.
 
         The second value is the outputs (N, K) for the validation and test recordings.
         """
-        section = {"mlp": self.params.mlp, "attentive": self.params.attentive}.get(self.mode, self.params.full)
-        leads = [] if self.leads is None else np.array(self.store.spec.leads)[self.leads].tolist()
-        config = {**section.model_dump(mode="json"), "seed": self.seed, "targets": list(self.task.targets)}
-        config |= {"mode": self.mode, "leads": leads, "rows": _digest_of(self.rows.train, self.rows.val)}
-        config |= {"weights": digest(start), "recordings": self.store.about["index_sha256"]}
-        name = sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
-        folder = self.work / f"{self.mode}-{name}"
+        start = linear.classifier
+        folder, config = self.state(start)
         score = selection_score(self.task.kind)
         train, val = self.rows.train, self.rows.val
         if self.mode == "mlp":
-            result, outputs = self.mlp(start, score, folder, config)
+            result, outputs = self.mlp(linear, score, folder, config)
         elif self.mode == "attentive":
             torch.manual_seed(self.seed)
             model = start_attentive(start, self.params.attentive.queries)
@@ -320,14 +253,14 @@ class _Run:
         return result, outputs
 
     def mlp(
-        self, start: Classifier, score: Score, folder: Path, config: dict[str, Any]
+        self, linear: _Linear, score: Score, folder: Path, config: dict[str, Any]
     ) -> tuple[FullResult, NDArray[np.float64]]:
         """Train a nonlinear probe on the embeddings of the frozen encoder; return values as in ``epochs``."""
+        start = linear.classifier
         learned, scored = self.embeddings(start.encoder)
-        train, val = self.values[self.rows.train], self.values[self.rows.val]
-        if self.task.kind == "regression":
-            # the head predicts standardised values
-            train, val = ((y - start.offset.numpy()) / start.spread.numpy() for y in (train, val))
+        train, val = (
+            standardised_targets(self.values[part], linear.probe) for part in (self.rows.train, self.rows.val)
+        )
         found = finetune_mlp(
             start.head, self.task.kind, learned, train, scored[: len(val)], val, self.params.mlp, self.seed, score,
             folder, config, show_progress=self.show_progress,
@@ -338,6 +271,33 @@ class _Run:
                 start.from_features(torch.from_numpy(part)) for part in np.array_split(scored, -(-len(scored) // 1024))
             ]
         return FullResult(start, found.history, found.best_epoch), torch.cat(parts).double().numpy()
+
+    def state(self, start: nn.Module) -> tuple[Path, dict[str, Any]]:
+        """Return the folder for the resumable state of a training that starts from a module, and all that determines it."""
+        section = {"mlp": self.params.mlp, "attentive": self.params.attentive}.get(self.mode, self.params.full)
+        leads = [] if self.leads is None else np.array(self.store.spec.leads)[self.leads].tolist()
+        config = {**section.model_dump(mode="json"), "seed": self.seed, "targets": list(self.task.targets)}
+        config |= {"mode": self.mode, "leads": leads, "rows": _digest_of(self.rows.train, self.rows.val)}
+        config |= {"weights": digest(start), "recordings": self.store.about["index_sha256"]}
+        name = sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+        return self.work / f"{self.mode}-{name}", config
+
+    def clinical(self) -> tuple[ClinicalBaseline, NDArray[np.float64], dict[str, Any]]:
+        """Return the clinical baseline, its outputs (N, K) for the validation and test recordings, and its choices."""
+        cache = self.work / "clinical"
+        baseline, outputs = fit_baseline(
+            self.store, self.task, self.values, self.rows, self.params.linear, self.seed, cache, self.leads,
+            show_progress=self.show_progress,
+        )  # fmt: skip
+        if self.mode != "mlp":
+            return baseline, outputs, baseline.about()
+        folder, config = self.state(head_of(baseline.probe))
+        baseline, outputs, epoch = with_network(
+            baseline, self.store, self.values, self.rows, self.params.mlp, self.seed, cache, folder, config, self.leads,
+            show_progress=self.show_progress,
+        )  # fmt: skip
+        RunState(folder, config).discard()
+        return baseline, outputs, {**baseline.about(), "epoch": epoch}
 
     def table(self, logits: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
         rows, index = self.scored, self.store.index.iloc[self.scored]

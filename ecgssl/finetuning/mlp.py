@@ -19,6 +19,7 @@ from ecgssl.finetuning.epochs import parameter_groups, run_epochs
 from ecgssl.finetuning.full import Score
 from ecgssl.finetuning.losses import objective_of
 from ecgssl.model.classifier import Head, Network
+from ecgssl.probes.binary import Probe
 from ecgssl.training.batches import rows_at
 from ecgssl.training.checkpoint import RunState
 from ecgssl.training.device import resolve_device
@@ -117,6 +118,13 @@ def finetune_mlp(
     done = run_epochs(network, optimiser, params, steps, seed, state, loss, validate, show_progress=show_progress)
     found = head.cpu().eval() if done.best else deepcopy(linear)
     return MlpResult(found, done.history, done.best)
+
+
+def standardised_targets(targets: NDArray[np.float64], probe: Probe) -> NDArray[np.float64]:
+    """Return targets (N, K) as the head of a probe predicts them: standardised for a regression, unchanged for other kinds."""
+    if probe.offset is None or probe.spread is None:
+        return targets
+    return (targets - probe.offset) / probe.spread
 
 
 def _start(kind: OutputKind, targets: NDArray[np.float64]) -> Tensor:

@@ -187,7 +187,14 @@ def _clinical(report: Report) -> dict[str, Any]:
         reason = f": {about['left_out']}" if about.get("left_out") else ""
         return {"name": "", "tone": "", "conclusion": f"There is no comparison with a clinical baseline{reason}."}
     result = figures["models"][name][split]["macro"][metric]
-    found = {"name": name, "result": result, "paired": paired, "unknown": about.get("unknown_inputs", [])}
+    probe = statements.baseline_probe(report, name).capitalize()
+    found = {
+        "name": name,
+        "probe": probe,
+        "result": result,
+        "paired": paired,
+        "unknown": about.get("unknown_inputs", []),
+    }
     better = _better(paired, metric)
     if better is None:
         return found | {"paired": None, "tone": "rejected", "conclusion": "The difference is undefined."}

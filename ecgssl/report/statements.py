@@ -8,7 +8,7 @@ from typing import Any
 
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.calibration.decision_text import calibration_text, has_calibrator, has_threshold, threshold_text
-from ecgssl.evaluation.predictions import CLINICAL
+from ecgssl.evaluation.predictions import BASELINE, CLINICAL
 from ecgssl.evaluation.statistics.metrics import headline_metrics
 from ecgssl.evaluation.subgroups import UNKNOWN
 from ecgssl.html.environment import number
@@ -211,10 +211,23 @@ def comparison(report: Report) -> Statement:
     if not found:
         return Statement("There is no comparison with another model.", False)
     base = figures.get("baseline")
-    texts = {base: "a linear probe on a randomly initialised encoder"}
-    texts |= {name: f"a linear probe on {name}" for name in found if name.startswith(CLINICAL)}
+    texts = {base: f"{baseline_probe(report, BASELINE)} on a randomly initialised encoder"}
+    texts |= {name: f"{baseline_probe(report, name)} on {name}" for name in found if name.startswith(CLINICAL)}
     names = [texts.get(name, name) for name in found]
     return Statement(f"Compared with {', '.join(names)}.")
+
+
+def baseline_probe(report: Report, model: str) -> str:
+    """Return the probe of a baseline: nonlinear if ``choices.json`` has an epoch above 0 for it, otherwise linear.
+
+    Args:
+        report: content of ``report.json``.
+        model: name of the baseline in prediction tables.
+    """
+    choices = report["choices"]
+    clinical = choices.get("clinical_baseline") or {}
+    epoch = clinical.get("epoch") if model.startswith(CLINICAL) else choices.get("epoch_of_random")
+    return "a nonlinear probe" if epoch else "a linear probe"
 
 
 def subgroup_columns(report: Report) -> list[str]:

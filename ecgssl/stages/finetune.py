@@ -14,7 +14,8 @@ from ecgssl.evaluation.calibration.decision import Decision, fit_from_prediction
 from ecgssl.evaluation.predictions import write_predictions
 from ecgssl.finetuning.cross_validation import cross_validate
 from ecgssl.finetuning.draws import finetune_draws
-from ecgssl.finetuning.finetune import FinetuneResult, Mode, publish_finetuning
+from ecgssl.finetuning.finetune import FinetuneResult, Mode
+from ecgssl.finetuning.publish import publish_finetuning
 from ecgssl.signal.lead_sets import named_leads, shown_leads
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import TrackedRun

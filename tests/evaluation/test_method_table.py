@@ -97,6 +97,23 @@ def test_the_clinical_baseline_has_a_row_that_names_its_inputs() -> None:
     assert "clinical" not in leaderboard(ENTRIES)
 
 
+def test_baselines_with_a_nonlinear_probe_have_rows_of_their_own() -> None:
+    name = "clinical features with age"
+    entries = [
+        made("mlp", 0.9, random=0.88, clinical=0.86, clinical_model=name),
+        made("linear", 0.8, random=0.7, clinical=0.82, clinical_model=name),
+    ]
+    values = {method: results["a: super"].value for method, results in method_table(entries).rows.items()}
+    assert values == {
+        "random encoder, linear": 0.7,
+        "random encoder, mlp": 0.88,
+        f"{name}, linear": 0.82,
+        f"{name}, mlp": 0.86,
+        "core, mlp": 0.9,
+        "core, linear": 0.8,
+    }
+
+
 def test_an_undefined_value_is_no_number() -> None:
     assert "| core, linear | undefined |" in method_table([made("linear", None)]).as_markdown()
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from ecgssl.config import LinearParams
 from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError
 from ecgssl.finetuning.clinical_baseline import ClinicalBaseline, model_name
 from ecgssl.finetuning.clinical_file import FILE, read_baseline, write_baseline
+from ecgssl.model.classifier import Network
 from ecgssl.probes.by_kind import probe_for
 from ecgssl.probes.feature_columns import fit_columns
 from ecgssl.signal.clinical_features import NAMES, VERSION
@@ -46,6 +49,16 @@ def fitted(kind: OutputKind, people: list[str], **params: Any) -> tuple[Clinical
     return ClinicalBaseline(model_name(people), inputs, columns, probe), values[40:]
 
 
+def with_weights(baseline: ClinicalBaseline) -> ClinicalBaseline:
+    """Return a nonlinear baseline with random weights."""
+    torch.manual_seed(0)
+    network = Network(len(baseline.probe.mean), 5, len(baseline.probe.names))
+    with torch.no_grad():
+        network.norm.weight.uniform_(0.5, 2)
+    return replace(baseline, network=network.eval())
+
+
+@pytest.mark.parametrize("nonlinear", [False, True])
 @pytest.mark.parametrize(
     ("kind", "people", "params"),
     [
@@ -56,9 +69,13 @@ def fitted(kind: OutputKind, people: list[str], **params: Any) -> tuple[Clinical
     ],
 )
 def test_a_stored_baseline_has_the_same_outputs_and_choices(
-    tmp_path: Path, kind: OutputKind, people: list[str], params: dict[str, Any]
+    tmp_path: Path, kind: OutputKind, people: list[str], params: dict[str, Any], nonlinear: bool
 ) -> None:
     baseline, inputs = fitted(kind, people, **params)
+    if nonlinear:
+        linear = baseline.outputs(inputs)
+        baseline = with_weights(baseline)
+        assert not np.allclose(linear, baseline.outputs(inputs))
     write_baseline(baseline, tmp_path)
     found, reason = read_baseline(tmp_path, OUTPUTS[kind], kind)
     assert found is not None
@@ -113,6 +130,25 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / FILE).read_text())
     assert set(range(len(NAMES))) - set(content["kept"]) == {4}
     return content
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("norm_weight", [1.0], "network.norm_weight has 1 values instead of 5"),
+        ("to_outputs_weight", [[1.0], [1.0]], "a row of network.to_outputs_weight has 1 values instead of 5"),
+        ("to_hidden_weight", [[1.0]] * 5, "a row of network.to_hidden_weight has 1 values instead of"),
+        ("other", [], "other"),
+    ],
+)
+def test_a_changed_network_is_refused(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    write_baseline(with_weights(fitted("multilabel", ["sex"])[0]), tmp_path)
+    content = json.loads((tmp_path / FILE).read_text())
+    content["network"][key] = value
+    (tmp_path / FILE).write_text(json.dumps(content))
+    with pytest.raises(InputError) as error:
+        read_baseline(tmp_path, OUTPUTS["multilabel"], "multilabel")
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(("change", "message"), CHANGES, ids=[message for _, message in CHANGES])

@@ -35,8 +35,9 @@ from ecgssl.finetuning.evaluate_external import (
     recalibrate,
     recalibrate_run,
 )
-from ecgssl.finetuning.finetune import finetune, publish_finetuning, random_encoder
+from ecgssl.finetuning.finetune import finetune, random_encoder
 from ecgssl.finetuning.frozen_run import load_frozen, predict_frozen
+from ecgssl.finetuning.publish import publish_finetuning
 from ecgssl.finetuning.rows import choose_rows
 from ecgssl.finetuning.task import resolve_task, task_values
 from ecgssl.model.classifier import Classifier

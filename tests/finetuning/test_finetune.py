@@ -14,9 +14,10 @@ from wfdb_files import write_record
 from ecgssl.config import FinetuneParams, LinearParams, ManifestParams, ModelParams, Target, parse_params
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
-from ecgssl.evaluation.predictions import kind_of, read_predictions
-from ecgssl.finetuning.finetune import finetune, publish_finetuning
+from ecgssl.evaluation.predictions import kind_of, outputs_of, read_predictions
+from ecgssl.finetuning.finetune import finetune, random_encoder
 from ecgssl.finetuning.full import predict_logits
+from ecgssl.finetuning.publish import publish_finetuning
 from ecgssl.finetuning.rows import choose_rows, lead_subset, share_of
 from ecgssl.finetuning.task import Task, require_learnable, resolve_task, task_values
 from ecgssl.model.encoder import Encoder
@@ -154,6 +155,26 @@ def test_leads_that_are_not_named_are_not_seen(store, encoder, tmp_path):
     assert two.choices["rows"]["unlabelled"] == {s: int(9 in store.rows(s)) for s in ("train", "val", "test")}
     twelve = run(store, encoder, tmp_path / "linear0", ["AF"], leads=list(LEADS))
     np.testing.assert_array_equal(twelve.predictions["logit__AF"], whole.predictions["logit__AF"])
+
+
+@pytest.mark.parametrize("targets", [["AF", "MI"], ["ef"]])
+def test_baselines_of_a_nonlinear_probe_are_nonlinear(store, tmp_path, targets):
+    """A random encoder as encoder under test has exactly the outputs of the baseline."""
+    random = random_encoder(ModelParams(width=32, depth=1, heads=2, patch=50), store, 3)
+    save_model(tmp_path / "random", random, store.spec)
+    linear, mlp = (run(store, tmp_path / "random", tmp_path / "work", targets, mode) for mode in ("linear", "mlp"))
+    outputs = {}
+    for mode, result in (("linear", linear), ("mlp", mlp)):
+        for model, part in result.predictions.groupby("model", sort=False):
+            outputs[mode, model] = outputs_of(part, result.task.outputs, result.task.kind)
+    np.testing.assert_array_equal(outputs["linear", "random"], outputs["linear", "linear"])
+    np.testing.assert_array_equal(outputs["mlp", "random"], outputs["mlp", "mlp"])
+    assert mlp.choices["epoch_of_random"] == mlp.choices["epoch"]
+    assert "epoch" not in linear.choices["clinical_baseline"]
+    clinical = mlp.clinical
+    assert (clinical.network is None) == (mlp.choices["clinical_baseline"]["epoch"] == 0)
+    same = np.array_equal(outputs["linear", clinical.model], outputs["mlp", clinical.model])
+    assert same == (clinical.network is None)
 
 
 def test_only_training_recordings_are_embedded_in_bf16(store, encoder, tmp_path):

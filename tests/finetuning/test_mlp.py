@@ -6,12 +6,18 @@ import torch
 from scipy.special import erf
 from sklearn.metrics import roc_auc_score
 
-from ecgssl.config.finetune import MlpParams
+from ecgssl.config.finetune import LinearParams, MlpParams
 from ecgssl.errors import InputError
 from ecgssl.finetuning import mlp
+from ecgssl.finetuning.clinical_baseline import ClinicalBaseline, model_name
+from ecgssl.finetuning.clinical_network import with_network
 from ecgssl.finetuning.mlp import finetune_mlp
+from ecgssl.finetuning.rows import ChosenRows
 from ecgssl.model.classifier import LIMIT, Head
+from ecgssl.probes.by_kind import probe_for
+from ecgssl.probes.feature_columns import fit_columns
 from ecgssl.probes.selection import selection_score
+from ecgssl.signal.clinical_features import NAMES
 from ecgssl.training.checkpoint import weight_bytes
 
 PARAMS = MlpParams(hidden=32, epochs=6, batch_size=32, learning_rate=5e-3, input_dropout=0.1, dropout=0.1)
@@ -152,3 +158,37 @@ def test_few_recordings_have_enough_steps(tmp_path, data, monkeypatch):
     monkeypatch.setattr(mlp, "rows_at", lambda rows, size, seed, step: steps.append(step) or rows[:size])
     fitted(tmp_path, (data[0][:40], data[1][:40], *data[2:]), params=PARAMS.model_copy(update={"epochs": 2}))
     assert steps == list(range(2 * mlp.LEAST_STEPS))
+
+
+def test_a_clinical_baseline_learns_what_a_linear_one_cannot(tmp_path):
+    """Target: whether two measurements have equal signs. The reference is scikit-learn's AUROC of both on other recordings."""
+    rng = np.random.default_rng(1)
+    inputs = rng.normal(size=(900, len(NAMES)))
+    inputs[:, 6:] = np.nan
+    y = (inputs[:, 0] * inputs[:, 1] > 0).astype(float)[:, None]
+    rows = ChosenRows(np.arange(600), np.arange(600, 750), np.arange(750, 900), {}, {})
+    columns = fit_columns(inputs[:600], NAMES)
+    fit = probe_for("multilabel", linear := LinearParams(C=[0.1]), (0, 0))
+    probe = fit(
+        columns.columns(inputs[:600]), y[:600], columns.columns(inputs[600:750]), y[600:750], linear, names=["a"],
+        groups=np.arange(600),
+    )  # fmt: skip
+
+    class Measured(ClinicalBaseline):
+        def measured(self, store, rows, leads=None, *, cache=None, show_progress=True):
+            return inputs[rows]
+
+    baseline = Measured(model_name([]), NAMES, columns, probe)
+    params = MlpParams(hidden=64, epochs=8, batch_size=32, learning_rate=5e-3, input_dropout=0.0, dropout=0.0)
+    fitted, outputs, epoch = with_network(
+        baseline, None, y, rows, params, 1, tmp_path, tmp_path / "run", {"a": 1}, show_progress=False
+    )
+    assert epoch > 0
+    np.testing.assert_array_equal(outputs, fitted.outputs(inputs[600:]))
+    z = torch.from_numpy(((columns.columns(inputs[750:]) - probe.mean) / probe.scale).astype(np.float32))
+    with torch.inference_mode():
+        network = fitted.network(z).double().numpy()
+    linear_outputs = baseline.outputs(inputs[750:])
+    np.testing.assert_allclose(outputs[150:], (linear_outputs + network) / 2, rtol=1e-4, atol=1e-5)
+    assert roc_auc_score(y[750:], linear_outputs) < 0.62
+    assert roc_auc_score(y[750:], outputs[150:]) > 0.75

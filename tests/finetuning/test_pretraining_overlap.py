@@ -22,8 +22,9 @@ from ecgssl.errors import InputError
 from ecgssl.export.bundle import export_bundle
 from ecgssl.export.write_graphs import WrittenGraphs
 from ecgssl.files import atomic_directory
-from ecgssl.finetuning.finetune import finetune, publish_finetuning
+from ecgssl.finetuning.finetune import finetune
 from ecgssl.finetuning.pretraining_overlap import require_no_overlap, training_identities
+from ecgssl.finetuning.publish import publish_finetuning
 from ecgssl.leakage.identities import FILE, Identities
 from ecgssl.leakage.overlap import between, in_words
 from ecgssl.preprocessing.preprocess import preprocess

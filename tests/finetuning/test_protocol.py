@@ -14,7 +14,7 @@ from ecgssl.evaluation.predictions import check_predictions
 from ecgssl.evaluation.protocol_plots import draw_fractions, draw_leads
 from ecgssl.finetuning.draws import finetune_draws
 from ecgssl.finetuning.fewer_leads import predict_with_leads
-from ecgssl.finetuning.finetune import publish_finetuning
+from ecgssl.finetuning.publish import publish_finetuning
 from ecgssl.finetuning.settings import reference, settings
 from ecgssl.signal.lead_sets import LEAD_SETS, shown_leads
 from ecgssl.store.store import Store

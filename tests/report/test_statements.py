@@ -17,7 +17,7 @@ from ecgssl.export.write_graphs import WrittenGraphs
 from ecgssl.finetuning.frozen_run import classifier_of
 from ecgssl.report.answers import answers
 from ecgssl.report.sections import render_report
-from ecgssl.report.statements import repetitions, selection
+from ecgssl.report.statements import comparison, repetitions, selection
 from ecgssl.training.checkpoint import load_classifier
 from ecgssl.training.model_folder import read_json
 
@@ -286,3 +286,22 @@ def test_the_linear_probe_of_a_nonlinear_one_is_a_part_of_it():
         assert said[mode].startswith("The weights are those of epoch 3, chosen by")
     assert "Penalty and class weight of the linear probe:" in said["mlp"]
     assert "Penalty and class weight of the linear probe that training started from:" in said["full"]
+
+
+def test_the_probe_of_a_baseline_is_nonlinear_only_if_an_epoch_was_better():
+    clinical = "clinical features with sex"
+    choices = {"epoch": 3, "epoch_of_random": 2, "clinical_baseline": {"epoch": 0}}
+    paired = {"test": {"mlp": {}, "random": {}, clinical: {}}}
+    report = {
+        "choices": choices,
+        "split": "test",
+        "evaluation": {"main": "mlp", "baseline": "random", "paired": paired},
+    }
+    assert comparison(report).text == (
+        "Compared with a nonlinear probe on a randomly initialised encoder, a linear probe on clinical features with sex."
+    )
+    choices["clinical_baseline"]["epoch"] = 1
+    assert "a nonlinear probe on clinical features with sex." in comparison(report).text
+    # runs of earlier releases and of other modes do not state an epoch
+    del choices["epoch_of_random"], choices["clinical_baseline"]
+    assert "nonlinear" not in comparison(report).text
