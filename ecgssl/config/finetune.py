@@ -113,6 +113,8 @@ class FullParams(EpochParams):
     """Fine-tuning of the whole encoder.
 
     Args:
+        start: probe from which training starts: ``linear``, or ``mlp`` with the settings of that mode. The head has the same
+            form in the trained model.
         layer_decay: learning rate of a layer relative to that of the layer above it.
         drop_path: stochastic depth rate of the last block.
         shift: apply a random circular time shift to every training recording, as in pretraining.
@@ -128,6 +130,7 @@ class FullParams(EpochParams):
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     patience: Positive = 3
+    start: Literal["linear", "mlp"] = "linear"
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
     drop_path: Ratio = 0.0
     shift: bool = True

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ecgssl.evaluation.predictions import BASELINE, clinical_of
 from ecgssl.evaluation.statistics.metrics import metric_named
 
-PROBE_KEPT = "linear probe kept"
-"""Note on the mode of a run in which no epoch improved on the linear probe. Its results are those of the linear probe."""
+
+def named_mode(mode: str, choices: Mapping[str, Any]) -> str:
+    """Return the name of a mode, with a note if no epoch improved on the probe, whose results are then those of the run.
+
+    Args:
+        mode: fine-tuning mode.
+        choices: entry ``choices`` of ``choices.json``.
+    """
+    if choices.get("epoch") != 0:
+        return mode
+    nonlinear = (choices.get("started_from") or {}).get("epoch")
+    return f"{mode} ({'nonlinear' if nonlinear else 'linear'} probe kept)"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ class FinetuneResult:
         predictions: predictions for validation and test of the fine-tuned model, the baseline ``random`` and, unless it
             is turned off, the clinical baseline.
         choices: selected hyperparameters: C, class weight and selection rule of each output of the linear probe; in
-            other modes the epoch, with the choices of the probe under ``started_from``. ``rows`` contains the numbers of
+            other modes the epoch, with the choices of the probe under ``started_from``, which has an epoch if training
+            started from the nonlinear probe. ``rows`` contains the numbers of
             used and excluded recordings, ``clinical_baseline`` the inputs and hyperparameters of this baseline. In mode
             ``mlp``, ``epoch_of_random`` and ``clinical_baseline`` contain the epochs of the baselines.
         history: training loss and validation score per epoch; empty for mode ``linear``.
@@ -99,8 +100,9 @@ def finetune(
         mode: ``linear`` trains a logistic or ridge regression on a frozen encoder. ``mlp`` averages it with a network on
             the same embeddings, also for both baselines; in other modes, the baselines are linear probes.
             ``attentive`` trains attention pooling over the tokens of a frozen encoder, and a linear
-            head. ``full`` trains encoder and head. ``attentive`` and ``full`` start from the linear probe. ``scratch`` is
-            ``full`` with a randomly initialised encoder.
+            head. ``full`` trains encoder and head. ``attentive`` and ``full`` start from the linear probe, or
+            ``full`` from the nonlinear one (``params.full.start``). ``scratch`` is ``full`` with a randomly initialised
+            encoder.
         params: fine-tuning parameters of all modes.
         seed: seed of the randomly initialised encoder, the folds, the training loop and the draw of ``share``.
         work: folder for cached embeddings and resumable state.
@@ -147,12 +149,14 @@ def finetune(
         choices |= {"correction": probe.correction, "correction_of_random": baseline.probe.correction}
     history: list[dict[str, float]] = []
     outputs = start.outputs
+    if mode in ("full", "scratch") and params.full.start == "mlp":
+        choices["epoch"] = run.epochs(start, "mlp")[0].best_epoch
     if mode != "linear":
-        result, outputs = run.epochs(start)
+        result, outputs = run.epochs(start, mode)
         classifier, history = result.model, result.history
         choices = {"epoch": result.best_epoch, "started_from": choices}
     if mode == "mlp":
-        compared, logits[BASELINE] = run.epochs(baseline)
+        compared, logits[BASELINE] = run.epochs(baseline, mode)
         choices["epoch_of_random"] = compared.best_epoch
     counts = {split: len(found) for split, found in part.by_split().items()}
     choices["rows"] = {**counts, "unlabelled": part.unlabelled, "without_leads": part.without_leads}
@@ -165,6 +169,8 @@ def finetune(
         store, None if mode == "scratch" else encoder_path, np.concatenate([part.train, part.val])
     )
     origin = None if mode == "scratch" else describe_origin(encoder_path)
+    for state in run.states:
+        state.discard()
     return FinetuneResult(task, classifier, run.table(logits), choices, history, overlap, known, origin, clinical)
 
 
@@ -195,6 +201,7 @@ class _Run:
     rows: ChosenRows
     leads: NDArray[np.bool_] | None
     show_progress: bool
+    states: list[RunState] = field(default_factory=list)
 
     @property
     def scored(self) -> NDArray[np.int64]:
@@ -224,18 +231,19 @@ class _Run:
         )  # fmt: skip
         return learned, scored
 
-    def epochs(self, linear: _Linear) -> tuple[FullResult, NDArray[np.float64]]:
-        """Train in a mode with epochs, starting from the linear probe. An interrupted run is resumed.
+    def epochs(self, linear: _Linear, mode: Mode) -> tuple[FullResult, NDArray[np.float64]]:
+        """Train in a mode with epochs, starting from the classifier of a linear probe. An interrupted run is resumed.
 
-        The second value is the outputs (N, K) for the validation and test recordings.
+        Mode ``mlp`` changes the head of this classifier. The second value is the outputs (N, K) for the validation and test
+        recordings.
         """
         start = linear.classifier
-        folder, config = self.state(start)
+        folder, config = self.state(start, mode)
         score = selection_score(self.task.kind)
         train, val = self.rows.train, self.rows.val
-        if self.mode == "mlp":
-            result, outputs = self.mlp(linear, score, folder, config)
-        elif self.mode == "attentive":
+        if mode == "mlp":
+            return self.mlp(linear, score, folder, config)
+        if mode == "attentive":
             torch.manual_seed(self.seed)
             model = start_attentive(start, self.params.attentive.queries)
             result = finetune_attentive(
@@ -247,10 +255,7 @@ class _Run:
                 start, self.store, self.values, self.params.full, self.seed, score, folder, config,
                 train=train, val=val, leads=self.leads, show_progress=self.show_progress,
             )  # fmt: skip
-        if self.mode != "mlp":
-            outputs = predict_logits(result.model, self.store, self.scored, self.leads)
-        RunState(folder, config).discard()
-        return result, outputs
+        return result, predict_logits(result.model, self.store, self.scored, self.leads)
 
     def mlp(
         self, linear: _Linear, score: Score, folder: Path, config: dict[str, Any]
@@ -272,15 +277,17 @@ class _Run:
             ]
         return FullResult(start, found.history, found.best_epoch), torch.cat(parts).double().numpy()
 
-    def state(self, start: nn.Module) -> tuple[Path, dict[str, Any]]:
+    def state(self, start: nn.Module, mode: Mode) -> tuple[Path, dict[str, Any]]:
         """Return the folder for the resumable state of a training that starts from a module, and all that determines it."""
-        section = {"mlp": self.params.mlp, "attentive": self.params.attentive}.get(self.mode, self.params.full)
+        section = {"mlp": self.params.mlp, "attentive": self.params.attentive}.get(mode, self.params.full)
         leads = [] if self.leads is None else np.array(self.store.spec.leads)[self.leads].tolist()
         config = {**section.model_dump(mode="json"), "seed": self.seed, "targets": list(self.task.targets)}
-        config |= {"mode": self.mode, "leads": leads, "rows": _digest_of(self.rows.train, self.rows.val)}
+        config |= {"mode": mode, "leads": leads, "rows": _digest_of(self.rows.train, self.rows.val)}
         config |= {"weights": digest(start), "recordings": self.store.about["index_sha256"]}
         name = sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
-        return self.work / f"{self.mode}-{name}", config
+        folder = self.work / f"{mode}-{name}"
+        self.states.append(RunState(folder, config))
+        return folder, config
 
     def clinical(self) -> tuple[ClinicalBaseline, NDArray[np.float64], dict[str, Any]]:
         """Return the clinical baseline, its outputs (N, K) for the validation and test recordings, and its choices."""
@@ -291,12 +298,11 @@ class _Run:
         )  # fmt: skip
         if self.mode != "mlp":
             return baseline, outputs, baseline.about()
-        folder, config = self.state(head_of(baseline.probe))
+        folder, config = self.state(head_of(baseline.probe), self.mode)
         baseline, outputs, epoch = with_network(
             baseline, self.store, self.values, self.rows, self.params.mlp, self.seed, cache, folder, config, self.leads,
             show_progress=self.show_progress,
         )  # fmt: skip
-        RunState(folder, config).discard()
         return baseline, outputs, {**baseline.about(), "epoch": epoch}
 
     def table(self, logits: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.evaluate import evaluate
-from ecgssl.evaluation.leaderboard import PROBE_KEPT
+from ecgssl.evaluation.leaderboard import named_mode
 from ecgssl.evaluation.predictions import kind_of, labels_of
 from ecgssl.evaluation.statistics.metrics import headline_metrics
 from ecgssl.files import write_atomic, write_json
@@ -141,7 +141,7 @@ def _about(run: RunFiles) -> dict[str, str]:
     width, depth, heads = run.classifier.encoder.params.shape
     mode = str(run.config.get("mode", run.evaluation["main"]))
     return {
-        "mode": f"{mode} ({PROBE_KEPT})" if run.choices.get("epoch") == 0 else mode,
+        "mode": named_mode(mode, run.choices),
         "task": str(run.config.get("task") or ""),
         "labels used": f"{100 * float(run.config.get('share') or 1.0):g} %",
         "recorded leads": str(len(run.config.get("recorded_leads") or run.contract["leads"])),

@@ -16,7 +16,6 @@ from ecgssl.html.environment import number
 Report = Mapping[str, Any]
 
 EPOCH_MODES = ("mlp", "attentive", "full", "scratch")
-_PROBE = {"mlp": " of the linear probe"}
 _RULES = {
     "validation_auroc": "by AUROC on validation",
     "validation_r2": "by R2 on validation",
@@ -60,15 +59,21 @@ def selection(report: Report) -> Statement:
     texts = []
     if mode in EPOCH_MODES and "epoch" in choices:
         score = _SCORES[report["asked"]["kind"]]
+        before = start.get("epoch") if start is not choices else None
         texts.append(
             f"The weights are those of epoch {choices['epoch']}, chosen by {score} on validation"
             if choices["epoch"]
-            else f"No epoch improved on the linear probe by {score} on validation, so the probe was kept"
+            else f"No epoch improved on the {'nonlinear' if before else 'linear'} probe by {score} on validation, "
+            "so the probe was kept"
         )
+        if before:
+            texts.append(f"Training started from a nonlinear probe, whose epoch {before} was chosen in the same way")
+        elif before == 0:
+            texts.append("The nonlinear probe had no better epoch, so training started from the linear probe")
     if rules and len(rules) == len(names):
         what = "Penalty" if report["asked"]["kind"] == "regression" else "Penalty and class weight"
         if mode in EPOCH_MODES:
-            what += _PROBE.get(mode, " of the linear probe that training started from")
+            what += _probe_text(mode, start)
         if report["asked"]["folds"]:
             what += " of the final model"
         by_rule: dict[str, list[str]] = {}
@@ -83,6 +88,12 @@ def selection(report: Report) -> Statement:
     return Statement(". ".join(texts) + ".")
 
 
+def _probe_text(mode: str, start: Mapping[str, Any]) -> str:
+    """Return whose penalty and class weight were chosen; ``start`` has the choices of the probe that training started from."""
+    part = mode == "mlp" or start.get("epoch")
+    return f" of the linear probe{'' if part else ' that training started from'}"
+
+
 def class_weights(report: Report) -> Statement:
     """Return a statement on class weights, their selection and calibration; empty for a regression."""
     choices = report["choices"]
@@ -91,7 +102,7 @@ def class_weights(report: Report) -> Statement:
         return Statement("", False)
     weights = ", ".join(f"{name} {weight}" for name, weight in chosen.items())
     mode = report["asked"]["mode"]
-    of = _PROBE.get(mode, " of the linear probe that training started from") if mode in EPOCH_MODES else ""
+    of = _probe_text(mode, choices.get("started_from") or {}) if mode in EPOCH_MODES else ""
     return Statement(f"Class weights{of}: {weights}. {selection(report).text} {calibration(report).text}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgssl.config import Params
-from ecgssl.evaluation.leaderboard import PROBE_KEPT, entry, leaderboard
+from ecgssl.evaluation.leaderboard import entry, leaderboard, named_mode
 from ecgssl.finetuning.finetune import Mode
 from ecgssl.output_lock import exclusive
 from ecgssl.stages.evaluate import draw_curves, evaluate_predictions
@@ -86,6 +86,5 @@ def finetune_and_evaluate(
         for path in [out / "evaluation.json", *draw_curves(predictions, mode, out, params)]:
             run.log_artifact(path)
     shutil.rmtree(work, ignore_errors=True)
-    kept = tuned.result.choices.get("epoch") == 0
-    shown = replace(headline, mode=f"{mode} ({PROBE_KEPT})") if kept else headline
+    shown = replace(headline, mode=named_mode(mode, tuned.result.choices))
     return Run(figures, leaderboard([shown]), tuned.result.overlap)

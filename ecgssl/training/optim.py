@@ -39,13 +39,12 @@ def finetune_groups(
 ) -> list[dict[str, Any]]:
     """Return parameter groups with layer-wise learning rates. Each layer has ``layer_decay`` times the rate of the next one.
 
-    Layer-wise decay improved the fine-tuning of ECG-JEPA on PTB-XL (arXiv 2509.25095). The weights of the head have the rate
-    ``learning_rate`` D / E, for the width D of a token and the dimension E of an embedding. A step of Adam changes every weight
-    by about its rate, so the change of an output grows with E; the rate of the head that keeps it constant is proportional
-    to 1 / E (Yang et al. 2021, arXiv 2203.03466, table 3).
+    Layer-wise decay improved the fine-tuning of ECG-JEPA on PTB-XL (arXiv 2509.25095). A weight matrix of the
+    head has the rate ``learning_rate`` D / E, for the width D of a token and the number E of its inputs (at most
+    ``learning_rate``). A step of Adam changes every weight by about its rate, so the change of an output grows with E; the rate
+    that keeps it constant is proportional to 1 / E (Yang et al. 2021, arXiv 2203.03466, table 3).
     """
     depth = len(encoder.blocks)
-    head_rate = encoder.width / head.linear.in_features
 
     def level(name: str) -> int:
         if name.startswith("blocks."):
@@ -54,7 +53,8 @@ def finetune_groups(
 
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     named = [(layer_decay ** (depth + 1 - level(n)), n, p) for n, p in encoder.named_parameters()]
-    named += [(head_rate if n == "linear.weight" else 1.0, f"head.{n}", p) for n, p in head.named_parameters()]
+    inputs = {name: p.shape[1] if p.ndim == 2 else encoder.width for name, p in head.named_parameters()}
+    named += [(min(encoder.width / inputs[n], 1.0), f"head.{n}", p) for n, p in head.named_parameters()]
     for relative, name, parameter in named:
         decayed = decays(name, parameter)
         group = groups.setdefault(

@@ -177,6 +177,37 @@ def test_baselines_of_a_nonlinear_probe_are_nonlinear(store, tmp_path, targets):
     assert same == (clinical.network is None)
 
 
+def test_full_starts_from_the_nonlinear_probe(store, encoder, tmp_path, monkeypatch):
+    """With a learning rate near 0 it keeps the outputs of mode mlp. A stopped run does not train that probe again."""
+    still = PARAMS.full.model_copy(update={"start": "mlp", "learning_rate": 1e-12, "epochs": 1})
+    params = PARAMS.model_copy(update={"full": still, "mlp": PARAMS.mlp.model_copy(update={"learning_rate": 0.02})})
+
+    def with_start(mode, work):
+        return finetune(store, encoder, ["AF", "MI"], mode, params, 3, tmp_path / work, show_progress=False)
+
+    mlp = with_start("mlp", "mlp")
+    assert mlp.choices["epoch"] > 0
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ecgssl.finetuning.finetune.finetune_full", stop)
+        with pytest.raises(KeyboardInterrupt):
+            with_start("full", "full")
+    # a training step of the nonlinear probe would stop the second run
+    monkeypatch.setattr("ecgssl.finetuning.mlp.rows_at", stop)
+    full = with_start("full", "full")
+    assert full.choices["started_from"]["epoch"] == mlp.choices["epoch"]
+    assert full.classifier.hidden_units == PARAMS.mlp.hidden
+    tables = [
+        result.predictions[result.predictions["model"] == mode] for mode, result in (("mlp", mlp), ("full", full))
+    ]
+    found, expected = (outputs_of(table, ["AF", "MI"], "multilabel") for table in tables)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    assert not list((tmp_path / "full").glob("*/step-*"))
+
+
 def test_only_training_recordings_are_embedded_in_bf16(store, encoder, tmp_path):
     fp32, bf16 = (
         finetune(

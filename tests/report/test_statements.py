@@ -11,6 +11,7 @@ from statement_runs import EXTERNAL, OWN, make_statement_runs
 
 from ecgssl.config import ExportParams
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.evaluation.leaderboard import named_mode
 from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.model_card import model_card
 from ecgssl.export.write_graphs import WrittenGraphs
@@ -286,6 +287,22 @@ def test_the_linear_probe_of_a_nonlinear_one_is_a_part_of_it():
         assert said[mode].startswith("The weights are those of epoch 3, chosen by")
     assert "Penalty and class weight of the linear probe:" in said["mlp"]
     assert "Penalty and class weight of the linear probe that training started from:" in said["full"]
+
+
+def test_training_from_a_nonlinear_probe_is_stated():
+    start = {"C": {"af": 1.0}, "chosen_by": ["validation_auroc"], "class_weight": {"af": "none"}, "epoch": 2}
+    asked = {"mode": "full", "kind": "multilabel", "folds": 0}
+
+    def said(epoch):
+        return selection({"choices": {"epoch": epoch, "started_from": start}, "asked": asked}).text
+
+    assert "Training started from a nonlinear probe, whose epoch 2 was chosen in the same way." in said(3)
+    assert "Penalty and class weight of the linear probe: " in said(3)
+    assert said(0).startswith("No epoch improved on the nonlinear probe by")
+    assert named_mode("full", {"epoch": 0, "started_from": start}) == "full (nonlinear probe kept)"
+    start["epoch"] = 0
+    assert "so training started from the linear probe. Penalty" in said(3)
+    assert named_mode("full", {"epoch": 0, "started_from": start}) == "full (linear probe kept)"
 
 
 def test_the_probe_of_a_baseline_is_nonlinear_only_if_an_epoch_was_better():

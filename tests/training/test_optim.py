@@ -61,6 +61,21 @@ def test_rates_fall_with_depth(make_params):
     assert ids(p for g in groups if g["weight_decay"] for p in g["params"]) == matrices(model)
 
 
+def test_rates_of_a_network_in_the_head_depend_on_its_inputs(make_params):
+    params = make_params()
+    encoder = Encoder(params.model, params.signal.leads, params.signal.samples)
+    head = Head(encoder.embed_dim, 2, hidden=4 * encoder.width)
+    rate = {id(p): g["peak"] for g in finetune_groups(encoder, head, 1e-3, 0.05, 0.5) for p in g["params"]}
+    network = head.network
+    expected = [
+        (network.to_hidden.weight, 1e-3 * encoder.width / encoder.embed_dim),
+        (network.to_outputs.weight, 1e-3 / 4),
+        *((p, 1e-3) for p in (network.to_hidden.bias, network.to_outputs.bias, *network.norm.parameters())),
+    ]
+    for parameter, value in expected:
+        assert rate[id(parameter)] == pytest.approx(value)
+
+
 def test_without_layer_decay_all_rates_are_one(make_params):
     params = make_params()
     encoder = Encoder(params.model, params.signal.leads, params.signal.samples)
