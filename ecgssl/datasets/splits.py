@@ -20,6 +20,9 @@ FOLDS = 10
 The number of parts is doubled if a share is not a multiple of 0.1.
 """
 
+KEEPS_SPLIT = ("auto", "official")
+"""Kinds of a split that keep the column ``split`` of a table. The other kinds replace it."""
+
 Names = NDArray[np.object_]
 """Array (recordings,) of ``train``, ``val`` or ``test``; an empty string means that a recording is in no split."""
 
@@ -88,7 +91,7 @@ def make_split(
         CannotSplit: a required column or site is missing, there are too few patients, or a split would be empty.
     """
     stated = bool((table["split"] != "").any())
-    if params.kind in ("auto", "official") and stated:
+    if params.kind in KEEPS_SPLIT and stated:
         return None
     if params.kind == "official":
         raise CannotSplit("the set has no split", "Use another sets.NAME.split.kind")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ecgssl.config import SetParams
+from ecgssl.config.split import SplitParams
 from ecgssl.datasets.cohort import require_targets
 from ecgssl.datasets.load import load
 from ecgssl.datasets.table.manifest import load_manifest
@@ -96,6 +97,17 @@ def test_everything_wrong_is_reported_at_once_by_row_and_without_patient_ids(fol
     for field, row in (("age", 9), ("sex", 10), ("record_id", 11)):
         assert any(p.field == field and f"row {row}" in p.what for p in caught.value.problems)
     assert "secret7" not in text
+
+
+def test_patients_in_two_splits_are_an_error_only_if_the_splits_are_kept(folder):
+    rows = ["a,r0,p1,train,,,1,0", "b,r1,p1,test,,,0,1", "c,r2,p2,val,,,1,0"]
+    path = write(folder, rows)
+    for kind in ("auto", "official"):
+        found, _ = problems(path, split=SplitParams(kind=kind))
+        assert found == {"split": "rows 2, 3: patients with recordings in more than one split"}, kind
+    # as in an external evaluation, which evaluates all recordings
+    cohort = load_manifest(path, split=SplitParams(kind="external"))
+    assert list(cohort.table["split"]) == ["test"] * 3
 
 
 def test_files_that_are_no_manifest(folder):

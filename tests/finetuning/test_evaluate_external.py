@@ -268,6 +268,9 @@ def test_a_table_of_files_is_preprocessed_under_the_runs_contract(place: Path, p
     write_record(place / "second", "zeros", np.zeros((12, 5000), dtype=np.int16), rate=500)
     zeros = table.iloc[[0]].assign(record_id="zeros", path="zeros")
     manifest = place / "second/with-zeros.csv"
+    # patients in two splits, which the evaluation does not use
+    table["split"] = np.where(np.arange(len(table)) % 2, "train", "test")
+    assert (table.groupby("patient_id")["split"].nunique() > 1).any()
     pd.concat([table, zeros]).to_csv(manifest, index=False)
     options = [
         "--set",

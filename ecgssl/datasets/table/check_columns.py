@@ -58,7 +58,8 @@ def check_ids(table: pd.DataFrame, rows: Sequence[int]) -> list[Issue]:
 def check_splits(table: pd.DataFrame, rows: Sequence[int], may_cross: bool) -> list[Issue]:
     """Return the errors in the column ``split``. Its cells must be in lower case.
 
-    With ``may_cross``, patients in more than one split are not an error; ``ecgssl.leakage.overlap`` handles them later.
+    With ``may_cross``, patients in more than one split are not an error: the column is replaced by another split, or
+    ``ecgssl.leakage.overlap`` handles them later.
     """
     issues = []
     unknown = ~table["split"].isin([*_SPLIT_NAMES, ""])

@@ -17,7 +17,7 @@ from ecgssl.config.manifest import targets_file_of
 from ecgssl.config.split import SplitParams
 from ecgssl.config.targets_file import examine_targets_file
 from ecgssl.datasets.cohort import DESCRIPTIVE, NO_PATIENT, Cohort, rows_text
-from ecgssl.datasets.splits import CannotSplit, make_split
+from ecgssl.datasets.splits import KEEPS_SPLIT, CannotSplit, make_split
 from ecgssl.datasets.table import parse_cells as parse
 from ecgssl.datasets.table.ages import BIRTH_DATE, add_ages
 from ecgssl.datasets.table.check_columns import check_ids, check_splits, convert_columns
@@ -108,7 +108,8 @@ def examine_manifest(
         seed: seed of a random split.
         split: how to split the recordings. By default, the split in the manifest is used; if there is none, patients
             are split randomly (70/10/20).
-        may_cross: accept patients in more than one split (``sets.NAME.overlap`` is not ``error``).
+        may_cross: accept patients in more than one split (``sets.NAME.overlap`` is not ``error``). They are also accepted
+            if ``split`` replaces the split in the manifest, as ``ecgssl evaluate`` does.
 
     Raises:
         InputError: the manifest is not a table, or the targets file is invalid. In the second case, the message also lists
@@ -116,6 +117,7 @@ def examine_manifest(
     """
     path = as_on_disk(Path(path))
     base = path.parent if root is None else Path(root)
+    split = split or SplitParams()
     reading, notes, faults = _add_targets_file(path, reading or ManifestParams(), targets_file)
     file = read_table(path, reading.encoding)
     table, wrong, more = _named(file, reading)
@@ -136,7 +138,7 @@ def examine_manifest(
     notes += _fill_patients(table, _suggestion("patient_id", file, reading))
     notes += _suggestions(file, reading, table)
     table["split"] = table["split"].str.lower() if "split" in table else ""
-    issues += check_splits(table, rows, may_cross)
+    issues += check_splits(table, rows, may_cross or split.kind not in KEEPS_SPLIT)
     wrong, more = convert_columns(table, rows, reading.dates)
     issues += wrong
     notes += more
@@ -155,7 +157,7 @@ def examine_manifest(
         if not (table["split"] != "").any():
             notes.append("no split given: the split is made after all errors in the table are fixed")
     else:
-        wrong, random_splits = _split(table, tuple(read.values), read.kinds, split or SplitParams(), seed, notes)
+        wrong, random_splits = _split(table, tuple(read.values), read.kinds, split, seed, notes)
         issues += wrong
     if (table["split"] != "").any() and (table["split"] == "").any():
         notes.append(f"{int((table['split'] == '').sum())} recordings are in no split")
