@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ecgssl.cli.app import Dataset, Overrides, ParamsFile, app, require_training, tracked_if_installed
+from ecgssl.cli.attribution_option import AttributionOption
 from ecgssl.cli.manifest_options import (
     Columns,
     Dates,
@@ -49,6 +50,7 @@ def finetune(
     ] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="Number of repetitions with other folds.")] = None,
     report: Annotated[bool, typer.Option(help="Also write report.html and report.json.")] = True,
+    attribution: AttributionOption = None,
     root: Root = None,
     column: Columns = None,
     value: Values = None,
@@ -72,7 +74,8 @@ def finetune(
         encoder, bundle = bundle, encoder
     names = [t.strip() for t in targets.split(",") if t.strip()]
     table_options = [root, column, value, path_prefix, dates, targets_file, dataset]
-    _require_one_source(store, manifest, encoder, bundle, table_options, require_signature)
+    unused_attribution = attribution is not None and not report
+    _require_one_source(store, manifest, encoder, bundle, table_options, require_signature, unused_attribution)
     chosen, one = list(overrides or []), None
     chosen += [f"finetune.folds={folds}"] if folds is not None else []
     chosen += [f"finetune.repeats={repeats}"] if repeats is not None else []
@@ -97,7 +100,7 @@ def finetune(
         typer.echo(f"overlap with pretraining: {in_words(run.overlap)}")
         typer.echo(run.board, nl=False)
         if report:
-            write_report(out, data)
+            write_report(out, data, attribution=attribution)
             typer.echo(f"wrote {out / HTML}")
     return 3 if manifest is not None and rejected_count(data) else 0
 
@@ -109,8 +112,14 @@ def _require_one_source(
     bundle: str | None,
     table_options: Sequence[object],
     require_signature: Path | None,
+    unused_attribution: bool,
 ) -> None:
     """Check that exactly one data source and one encoder are given and that the other options fit them.
+
+    Args:
+        store, manifest, encoder, bundle, require_signature: values of the options.
+        table_options: values of the options that describe a table.
+        unused_attribution: whether ``--attribution`` is given without a report.
 
     Raises:
         InputError: options are missing or exclude each other. The message lists all errors.
@@ -130,6 +139,9 @@ def _require_one_source(
     if bundle is None and require_signature is not None:
         what = "applies only to a bundle"
         problems.append(Problem("finetune", "--require-signature", what, "Set --bundle, or remove this option"))
+    if unused_attribution:
+        what = "applies only to the report, which --no-report omits"
+        problems.append(Problem("finetune", "--attribution", what, "Remove --no-report, or remove this option"))
     if problems:
         raise InputError(problems)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from ecgssl.cli.app import app
+from ecgssl.cli.attribution_option import AttributionOption
 from ecgssl.errors import InputError, Problem
 
 
@@ -29,10 +30,7 @@ def report(
     recordings: Annotated[
         int, typer.Option(min=0, help="Number of best and of worst recordings to draw; 0 for none.")
     ] = 2,
-    attribution: Annotated[
-        Literal["integrated_gradients", "rollout", "none"] | None,
-        typer.Option(help="Method of attribution; the default is integrated gradients, and none for large models."),
-    ] = None,
+    attribution: AttributionOption = None,
 ) -> None:
     """Write the report of a run (cohort, results, model card, checklists), or compare runs.
 

@@ -34,10 +34,17 @@ def finetune(bundle, manifest, out, *more):
     )
 
 
+def attributions(run):
+    """Return the methods of attribution of the drawings in a report."""
+    recordings = json.loads((run / "report.json").read_text())["recordings"]
+    return {one["attribution"]["method"] for one in recordings}
+
+
 def test_a_table_and_a_bundle_are_enough(made, bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = finetune(bundle, made.manifest, tmp_path / "run", "--leads", "2lead")
+    done = finetune(bundle, made.manifest, tmp_path / "run", "--leads", "2lead", "--attribution", "rollout")
     assert done.code == 0, done.err
+    assert attributions(tmp_path / "run") == {"rollout"}
     assert "16 recordings = 16 stored + 0 rejected" in done.out
     assert "| AF | linear | 100 % | 2lead | 4 |" in done.out
     stores = [p for p in (tmp_path / "run").iterdir() if p.name.startswith("store-")]
@@ -48,6 +55,7 @@ def test_a_table_and_a_bundle_are_enough(made, bundle, tmp_path, monkeypatch):
     before = contents(stores[0])
     again = finetune(bundle, made.manifest, tmp_path / "run", "--share", "1")
     assert again.code == 0, again.err
+    assert attributions(tmp_path / "run") == {"integrated_gradients"}
     assert "16 recordings were already preprocessed" in again.out
     assert contents(stores[0]) == before
     assert "params.yaml" not in {p.name for p in tmp_path.iterdir()}
@@ -90,6 +98,10 @@ def test_what_cannot_be_is_told_before_anything_is_written(made, bundle, tmp_pat
         (
             ecgssl("finetune", "--manifest", made.manifest, "--encoder", made.base / "encoder", *given),
             "does not record the quality limits",
+        ),
+        (
+            finetune(bundle, made.manifest, out, "--no-report", "--attribution", "none"),
+            "--attribution: applies only to the report, which --no-report omits. Remove --no-report",
         ),
         (
             ecgssl("finetune", "--store", made.store, "--bundle", bundle, "--root", tmp_path, *given),
