@@ -99,7 +99,7 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
         "prevalence": _prevalence(report),
         "paired": _paired(report),
         "base_labels": model_labels(report, baseline),
-        "delong": figures.get("paired", {}).get(split, {}).get(baseline, {}).get("delong", {}),
+        "compared": _compared(report),
         "cautions": _cautions(report),
         "class_names": [name.partition(":")[2] or name for name in report["asked"]["labels"]],
         "legend": _legend(report),
@@ -203,6 +203,20 @@ def _clinical(report: Report) -> dict[str, Any]:
     worse = "The clinical baseline is better." if better < 0 else "The interval includes 0."
     tone = "table" if better < 0 else "rejected"
     return found | {"tone": tone, "conclusion": f"The model does not beat the clinical baseline. {worse}"}
+
+
+def _compared(report: Report) -> dict[str, Any]:
+    """Return the model that the table of outputs compares with, its results by output, and DeLong's differences to it.
+
+    It is the randomly initialised encoder, or else the clinical baseline, as in an external evaluation. The entries are
+    empty if neither was evaluated.
+    """
+    figures = report["evaluation"]
+    for model in (figures.get("baseline"), figures.get("clinical")):
+        if labels := model_labels(report, model):
+            paired = figures.get("paired", {}).get(report["split"], {}).get(model, {})
+            return {"name": _model_names(report)[model], "labels": labels, "delong": paired.get("delong", {})}
+    return {"name": "", "labels": {}, "delong": {}}
 
 
 def _better(paired: Mapping[str, Any], metric: str) -> int | None:

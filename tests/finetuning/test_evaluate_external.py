@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +160,7 @@ def test_a_run_without_the_file_has_no_clinical_row(place: Path, params: Params,
     figures = json.loads((tmp_path / "out/evaluation.json").read_text())
     assert (figures["clinical"], list(figures["models"])) == (None, ["linear"])
     page = (tmp_path / "out/report.html").read_text()
+    assert _outputs(page)[0] == ["output", "positive", "AUROC", "AUPRC"]
     reason = "There is no comparison with a clinical baseline: the model has no clinical_baseline.json."
     assert reason in page[: page.index('<h2 id="task">')]
     # the classifier's outputs must be those of the baseline
@@ -201,6 +203,15 @@ def _baseline(store: Store, target: str, params: Params, place: Path) -> Clinica
         store, task, values, choose_rows(store, values), params.finetune.linear, 0, place / "work/clinical"
     )
     return found
+
+
+def _outputs(page: str) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and the rows of the table of outputs in a report."""
+    part = page[page.index("<h3>Each output</h3>") :]
+    table = part[part.index("<thead>") : part.index("</table>")]
+    rows = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL) for row in table.split("<tr>")[2:]]
+    cells = [[" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in row] for row in rows]
+    return re.findall(r"<th>(.*?)</th>", table), cells
 
 
 def _without(store: Store, folder: Path, column: str) -> Path:
@@ -257,6 +268,13 @@ def test_the_report_of_an_external_evaluation_is_of_the_other_cohort(place: Path
     for entry in report["prevalence"]:
         assert entry["positives"] == store.index[entry["label"]].sum()
     page = (place / "reported/report.html").read_text()
+    heads, rows = _outputs(page)
+    assert heads[4:] == [CLINICAL, "difference (DeLong)"]
+    clinical = figures["models"][CLINICAL]["external"]["labels"]
+    gains = figures["paired"]["external"][CLINICAL]["delong"]
+    for name, row in zip(TARGETS, rows, strict=True):
+        assert row[4] == f"{clinical[name]['auroc']['value']:.3f}"
+        assert row[5].startswith(f"{gains[name]['difference']:+.3f} (".replace("-", "−"))
     assert "on the external set" in page
     assert "without further training" in page
     assert not {*store.index["record_id"], *store.index["patient"]} & set(page.split())

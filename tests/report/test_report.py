@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from importlib.resources import files
 from types import SimpleNamespace
@@ -93,6 +94,23 @@ def test_missing_parts_of_an_old_run_are_reported(made):
     ):
         assert any(part in text for text in messages), part
     assert made.reports["old"]["people"] is None
+
+
+def test_the_table_of_outputs_has_no_empty_column(made):
+    """The columns of the randomly initialised encoder are omitted if they are unknown, as are its differences in old runs."""
+    for name, last in (("findings", "difference (DeLong)"), ("old", "randomly initialised encoder")):
+        assert heads_of_outputs(made.pages[name])[-1] == last
+    report = deepcopy(made.reports["findings"])
+    report["evaluation"] |= {"baseline": None, "paired": {}}
+    del report["evaluation"]["models"]["random"]
+    page = render_report(report, [b"", b""])
+    assert heads_of_outputs(page) == ["output", "positive", "AUROC", "AUPRC"]
+
+
+def heads_of_outputs(page: str) -> list[str]:
+    """Return the headings of the table of outputs."""
+    part = page[page.index("<h3>Each output</h3>") :]
+    return re.findall(r"<th>(.*?)</th>", part[: part.index("</thead>")])
 
 
 def test_figures_on_the_page_are_those_of_the_evaluation(made):
