@@ -32,6 +32,7 @@ from ecgssl.report.charts import (
     own_labels,
 )
 from ecgssl.report.checklists import CARD, CHECKLISTS, SOURCES
+from ecgssl.report.intervals import without_width
 from ecgssl.report.statements import Report
 from ecgssl.signal.reasons import REASON_TEXTS
 from ecgssl.training.origin import SYNTHETIC_ONLY
@@ -311,9 +312,11 @@ def _paired(report: Report) -> list[tuple[str, str, Mapping[str, Any]]]:
 
 
 def _cautions(report: Report) -> list[Markup]:
+    """Return the cautions about results: those of each output, and one about all intervals without width."""
     labels = own_labels(report)
-    texts = {name: found.get("undefined") or found.get("caution") for name, found in labels.items()}
-    return [Markup("<b>{}</b>: {}").format(name, text) for name, text in texts.items() if text]
+    texts = [(name, found.get("undefined") or found.get("caution")) for name, found in labels.items()]
+    texts.append(("Intervals without width", without_width(report, _model_names(report))))
+    return [Markup("<b>{}</b>: {}").format(name, text) for name, text in texts if text]
 
 
 def _legend(report: Report) -> dict[str, tuple[str, str]]:

@@ -16,11 +16,14 @@ import pandas as pd
 import pytest
 from browser import Page
 from command_line import ecgssl, refused
-from report_runs import SECRETS, TASKS, make_run
+from report_runs import FAST, SECRETS, TASKS, make_run
 from sklearn.metrics import average_precision_score, log_loss, precision_recall_curve
 
 from ecgssl.config import EvaluateParams
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.evaluation.evaluate import evaluate
+from ecgssl.evaluation.predictions import write_predictions
+from ecgssl.files import write_json
 from ecgssl.html.charts import ticks
 from ecgssl.report.answers import answers
 from ecgssl.report.build import gather, read_run, write_report
@@ -105,6 +108,38 @@ def test_the_table_of_outputs_has_no_empty_column(made):
     del report["evaluation"]["models"]["random"]
     page = render_report(report, [b"", b""])
     assert heads_of_outputs(page) == ["output", "positive", "AUROC", "AUPRC"]
+
+
+def test_intervals_without_width_are_stated_once(made, tmp_path):
+    """With predictions of AF without errors, every resample has the AUROC 1."""
+    run = shutil.copytree(made.runs["findings"], tmp_path / "run")
+    table = read_run(run).predictions
+    perfect = (table["model"] == "linear") & table["target__af"].notna()
+    table.loc[perfect, "logit__af"] = 4 * table.loc[perfect, "target__af"] - 2
+    figures = evaluate(table, FAST, 0, main="linear")
+    write_predictions(table, run / "classifier/predictions.csv")
+    write_json(run / "evaluation.json", figures)
+    write_report(run, None, show_progress=False)
+    page = " ".join((run / "report.html").read_text().split())
+    found = figures["models"]["linear"]["test"]["labels"]
+    auroc = found["af"]["auroc"]
+    assert auroc["value"] == auroc["low"] == auroc["high"] == 1
+    counted = figures["splits"]["test"]
+    assert page.count("Intervals without width") == page.count("does not show certainty") == 1
+    (caution,) = re.findall(r"<li><b>Intervals without width</b>: (.*?)</li>", page)
+    assert "AUROC (af); AUPRC (af); sensitivity (af" in caution
+    assert f"of {counted['records']} recordings of {counted['patients']} patients" in caution
+    assert f"positive recordings: af {found['af']['positives']} of {found['af']['records']}" in caution
+    # the mean over both outputs has a width
+    assert "mean AUROC" not in caution
+    # so have all intervals of this regression
+    assert "Intervals without width" not in made.pages["numbers"]
+    report = deepcopy(made.reports["numbers"])
+    models = report["evaluation"]["models"]
+    for found in (models["linear"]["test"]["labels"]["lvef"], models["random"]["test"]["macro"]):
+        found["mae"]["low"] = found["mae"]["high"]
+    page = render_report(report, [b"", b""])
+    assert "mean absolute error (randomly initialised encoder); mean absolute error (lvef). The bounds" in page
 
 
 def heads_of_outputs(page: str) -> list[str]:
