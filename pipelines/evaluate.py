@@ -142,8 +142,9 @@ def _entry(setting: Setting, params: Params, figures: dict[str, Any], tested: st
     sets = (params.tasks[setting.task].set, tested)
     objective = params.objective.kind
     return entry(
-        figures, setting.task, setting.mode, setting.share, setting.leads, objective=objective, sets=sets, **more
-    )
+        figures, setting.task, setting.mode, setting.share, setting.leads, objective=objective, sets=sets,
+        baseline_probe=params.finetune.baseline_probe(setting.mode), **more,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ecgssl.cli.app import Dataset, Overrides, ParamsFile, app
+from ecgssl.cli.attribution_option import AttributionOption
 from ecgssl.cli.manifest_options import (
     Columns,
     Dates,
@@ -57,6 +58,7 @@ def evaluate(
     new_thresholds: NewThresholds = False,
     overlap: Overlap = "error",
     report: Annotated[bool, typer.Option(help="With --run, also write report.html and report.json.")] = True,
+    attribution: AttributionOption = None,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
     dataset: Dataset = None,
@@ -71,7 +73,8 @@ def evaluate(
     from ecgssl.store.store import Store
 
     table_options = [root, column, value, path_prefix, dates, targets_file, dataset]
-    _require_one_source(predictions, run, store, manifest, table_options)
+    unused_attribution = attribution is not None and (run is None or not report)
+    _require_one_source(predictions, run, store, manifest, table_options, unused_attribution)
     if run is not None:
         require("ecgssl evaluate", "torch")
     cohort: Path | OneSet | None = store
@@ -111,7 +114,7 @@ def evaluate(
         )
         print_external(found, out)
         if report:
-            write_report(source, Store(store or store_of(out)), external=out)
+            write_report(source, Store(store or store_of(out)), external=out, attribution=attribution)
             typer.echo(f"wrote {out / HTML}")
     return 3 if manifest is not None and found.figures["external"]["rejected"] else 0
 
@@ -122,13 +125,24 @@ def _require_one_source(
     store: Path | None,
     manifest: Path | None,
     table_options: Sequence[object],
+    unused_attribution: bool,
 ) -> None:
     """Check that one source of predictions and one cohort are given and that the other options fit them.
+
+    Args:
+        predictions, run, store, manifest: values of the options.
+        table_options: values of the options that describe a table.
+        unused_attribution: whether ``--attribution`` is given without a report.
 
     Raises:
         InputError: options are missing or exclude each other. The message lists all errors.
     """
     problems = unused_table_options("evaluate", manifest, table_options)
+    if unused_attribution:
+        what = "applies only to the report of --run"
+        problems.append(
+            Problem("evaluate", "--attribution", what, "Use --run without --no-report, or remove this option")
+        )
     if (predictions is None) == (run is None):
         what = "neither is given" if run is None else "both are given"
         problems.append(Problem("evaluate", "predictions, --run", what, "Use either a prediction file or --run"))

@@ -132,7 +132,12 @@ def _require_one_source(
     if (encoder is None) == (bundle is None):
         what = "neither is given" if encoder is None else "both are given"
         problems.append(Problem("finetune", "--encoder, --bundle", what, "Use either --encoder or --bundle"))
-    if manifest is not None and encoder is not None:
+    if manifest is not None and encoder is not None and not Path(encoder).exists():
+        from ecgssl.encoders.shipped import shipped_names
+
+        what = f"{encoder} is neither the name of a shipped model nor a folder"
+        problems.append(Problem("finetune", "--encoder", what, f"Use one of {', '.join(shipped_names())}, or a folder"))
+    elif manifest is not None and encoder is not None:
         what = "does not record the quality limits used for its training data"
         problems.append(Problem("finetune", "--encoder", what, "Use --bundle, or preprocess the table and use --store"))
     problems += unused_table_options("finetune", manifest, table_options)

@@ -156,8 +156,8 @@ class FinetuneParams(Section):
         lead_sets: recorded leads (``ecgssl.signal.lead_sets``); the first is the reference and is exported.
         folds: number of folds in the cross-validation of a small cohort (``ecgssl.finetuning.cross_validation``).
         repeats: number of repetitions of the cross-validation.
-        clinical_baseline: also fit a linear probe, or for mode ``mlp`` a nonlinear one, on classical ECG measurements, with
-            age and sex where known, and compare each model with it.
+        clinical_baseline: also fit a probe on classical ECG measurements, with age and sex where known, and compare each
+            model with it. It is nonlinear for mode ``mlp`` and for ``full.start: mlp``, otherwise linear.
     """
 
     modes: Annotated[list[Mode], Field(min_length=1)] = ["linear", "full"]
@@ -172,6 +172,11 @@ class FinetuneParams(Section):
     folds: Annotated[int, Field(ge=2, le=50)] = 5
     repeats: Annotated[int, Field(ge=1, le=100)] = 5
     clinical_baseline: bool = True
+
+    def baseline_probe(self, mode: Mode) -> Literal["linear", "mlp"]:
+        """Return the probe of the baselines of a mode: ``mlp`` if the model has, or starts from, the nonlinear probe."""
+        starts = mode in ("full", "scratch") and self.full.start == "mlp"
+        return "mlp" if mode == "mlp" or starts else "linear"
 
     @model_validator(mode="after")
     def _references_first(self) -> FinetuneParams:

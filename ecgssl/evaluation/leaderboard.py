@@ -11,10 +11,10 @@ from ecgssl.evaluation.statistics.metrics import metric_named
 
 
 def named_mode(mode: str, choices: Mapping[str, Any]) -> str:
-    """Return the name of a mode, with a note if no epoch improved on the probe, whose results are then those of the run.
+    """Return a text for a mode, with a note if no epoch improved on the probe, whose results are then those of the run.
 
     Args:
-        mode: fine-tuning mode.
+        mode: name or description of a fine-tuning mode.
         choices: entry ``choices`` of ``choices.json``.
     """
     if choices.get("epoch") != 0:
@@ -46,6 +46,7 @@ class Entry:
         clinical_gain, clinical_gain_low, clinical_gain_high, clinical_gain_p: paired difference ``value - clinical``.
         set, tested_set: names of the sets that the model was fine-tuned on and tested on; empty outside the pipeline.
         test_digest: digest of the test recordings and their targets (``predictions.recordings_digest``).
+        baseline_probe: probe of both baselines, ``linear`` or ``mlp``.
     """
 
     task: str
@@ -79,6 +80,7 @@ class Entry:
     clinical_gain_high: float | None = None
     clinical_gain_p: float | None = None
     test_digest: str = ""
+    baseline_probe: str = "linear"
 
     @property
     def metric_title(self) -> str:
@@ -108,6 +110,7 @@ def entry(
     objective: str = "",
     sets: tuple[str, str] = ("", ""),
     split: str = "test",
+    baseline_probe: str = "linear",
 ) -> Entry:
     """Create the leaderboard entry of a model from the results of ``evaluate``.
 
@@ -119,6 +122,7 @@ def entry(
         objective: objective of pretraining.
         sets: names of the sets that the model was fine-tuned on and tested on.
         split: split of the results.
+        baseline_probe: probe of both baselines, ``linear`` or ``mlp``.
     """
     metric = figures["primary"]
     own = figures["models"][mode][split]["macro"]
@@ -143,7 +147,7 @@ def entry(
         repetitions=len(value["repetitions"]) if repetitions else 1,
         auprc=None if auprc is None else auprc["value"],
         **compared, objective=objective, set=sets[0], tested_set=sets[1], clinical_model=clinical or "",
-        test_digest=figures["splits"][split]["digest"],
+        test_digest=figures["splits"][split]["digest"], baseline_probe=baseline_probe,
     )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def method_table(
 
     Only models that were trained with the largest share of the labels, and trained and tested with the lead set of the first
     entry are included. The results of the random encoder and of the clinical baseline are those with the same share and leads.
-    They have rows for the linear probe and, if there are models of mode ``mlp``, for the nonlinear probe.
+    They have one row for each kind of their probe.
 
     Args:
         entries: leaderboard entries, at least one.
@@ -120,7 +120,7 @@ def method_table(
         trained_on = "" if e.set == e.tested_set else e.set
         made = Column(e.tested_set, e.task, e.metric_title, e.records, trained_on, e.share, e.trained_on, e.test_digest)
         column = columns.setdefault((e.tested_set, e.task), made)
-        probe = "mlp" if e.mode == "mlp" else "linear"
+        probe = e.baseline_probe
         if e.random is not None:
             rows[f"{RANDOM}, {probe}"].setdefault(column.title, Result(e.random, e.random_low, e.random_high))
         if e.clinical is not None:

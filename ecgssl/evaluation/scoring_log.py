@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgssl.errors import cannot_write
+from ecgssl.evaluation.predictions import BASELINE, CLINICAL
 from ecgssl.files import canonical_json, make_folder, refuse_pipe
 from ecgssl.tracking.provenance import source_state
 from ecgssl.version import __version__
@@ -100,19 +101,21 @@ def count_scorings(folder: Path, digest: str) -> Scorings | None:
         except ValueError:
             continue
         if isinstance(line, dict) and line.get("digest") == digest:
-            found.append(canonical_json([line.get("metric"), _without_mode(line)]))
+            found.append(canonical_json([line.get("metric"), _own(line)]))
     return Scorings(len(found), len(set(found))) if found else None
 
 
-def _without_mode(line: Mapping[str, Any]) -> Any:
-    """Return the values of a line without the name of its main model.
+def _own(line: Mapping[str, Any]) -> Any:
+    """Return the values of a line without the name of its main model, and without the baselines.
 
-    Full fine-tuning that kept the linear probe has the results of the linear probe under another name.
+    Full fine-tuning that kept the linear probe has the results of the linear probe under another name, and can have other
+    baselines.
     """
-    values = line.get("values")
+    values, main = line.get("values"), line.get("main")
     if not isinstance(values, dict):
         return values
-    return {"" if name == line.get("main") else name: value for name, value in values.items()}
+    models = {name: value for name, value in values.items() if name != BASELINE and not name.startswith(CLINICAL)}
+    return {"" if name == main else name: value for name, value in (models or values).items()}
 
 
 def _command(arguments: Sequence[str]) -> str:

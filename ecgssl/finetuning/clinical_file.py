@@ -29,8 +29,10 @@ _REMEDY = "Use the unchanged folder of the run, or remove this file to evaluate 
 _COLUMNS = ("kept", "median", "low", "high", "marked")
 _ARRAYS = ("mean", "scale", "weight", "bias")
 _CHOICES = ("names", "C", "class_weight", "chosen_by")
-_Number = Annotated[float, Field(allow_inf_nan=False)]
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_LARGEST = 1e12
+"""Limit of all numbers; a positive one is also at least the inverse. The network computes with 32 bits."""
+_Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST, allow_inf_nan=False)]
+_Positive = Annotated[float, Field(ge=1 / _LARGEST, le=_LARGEST, allow_inf_nan=False)]
 _Place = Annotated[int, Field(ge=0)]
 
 

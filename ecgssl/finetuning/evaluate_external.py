@@ -175,6 +175,7 @@ def _about(frozen: FrozenRun, store: Store, rows: NDArray[np.int64], split: str 
         "clinical_baseline": {
             "left_out": frozen.no_clinical or None,
             "unknown_inputs": [] if frozen.clinical is None else frozen.clinical.unknown_people(store, rows),
+            "nonlinear": frozen.clinical is not None and frozen.clinical.network is not None,
         },
     } | ({"split": split} if split else {})
 

@@ -51,8 +51,8 @@ class FinetuneResult:
         choices: selected hyperparameters: C, class weight and selection rule of each output of the linear probe; in
             other modes the epoch, with the choices of the probe under ``started_from``, which has an epoch if training
             started from the nonlinear probe. ``rows`` contains the numbers of
-            used and excluded recordings, ``clinical_baseline`` the inputs and hyperparameters of this baseline. In mode
-            ``mlp``, ``epoch_of_random`` and ``clinical_baseline`` contain the epochs of the baselines.
+            used and excluded recordings, ``clinical_baseline`` the inputs and hyperparameters of this baseline. If the
+            baselines are nonlinear, ``epoch_of_random`` and ``clinical_baseline`` contain their epochs.
         history: training loss and validation score per epoch; empty for mode ``linear``.
         overlap: overlap with the pretraining recordings, as returned by ``require_no_overlap``. Mode ``scratch`` has no
             pretraining, so only ``not_checked`` is set.
@@ -98,11 +98,10 @@ def finetune(
         targets: names of target columns of the store, or ``age``. They must be all binary, all numeric, or one
             multiclass target.
         mode: ``linear`` trains a logistic or ridge regression on a frozen encoder. ``mlp`` averages it with a network on
-            the same embeddings, also for both baselines; in other modes, the baselines are linear probes.
-            ``attentive`` trains attention pooling over the tokens of a frozen encoder, and a linear
+            the same embeddings. ``attentive`` trains attention pooling over the tokens of a frozen encoder, and a linear
             head. ``full`` trains encoder and head. ``attentive`` and ``full`` start from the linear probe, or
             ``full`` from the nonlinear one (``params.full.start``). ``scratch`` is ``full`` with a randomly initialised
-            encoder.
+            encoder. The baselines are nonlinear probes if the model has or starts from one, otherwise linear probes.
         params: fine-tuning parameters of all modes.
         seed: seed of the randomly initialised encoder, the folds, the training loop and the draw of ``share``.
         work: folder for cached embeddings and resumable state.
@@ -149,14 +148,15 @@ def finetune(
         choices |= {"correction": probe.correction, "correction_of_random": baseline.probe.correction}
     history: list[dict[str, float]] = []
     outputs = start.outputs
-    if mode in ("full", "scratch") and params.full.start == "mlp":
+    nonlinear = params.baseline_probe(mode) == "mlp"
+    if nonlinear and mode != "mlp":
         choices["epoch"] = run.epochs(start, "mlp")[0].best_epoch
     if mode != "linear":
         result, outputs = run.epochs(start, mode)
         classifier, history = result.model, result.history
         choices = {"epoch": result.best_epoch, "started_from": choices}
-    if mode == "mlp":
-        compared, logits[BASELINE] = run.epochs(baseline, mode)
+    if nonlinear:
+        compared, logits[BASELINE] = run.epochs(baseline, "mlp")
         choices["epoch_of_random"] = compared.best_epoch
     counts = {split: len(found) for split, found in part.by_split().items()}
     choices["rows"] = {**counts, "unlabelled": part.unlabelled, "without_leads": part.without_leads}
@@ -296,9 +296,9 @@ class _Run:
             self.store, self.task, self.values, self.rows, self.params.linear, self.seed, cache, self.leads,
             show_progress=self.show_progress,
         )  # fmt: skip
-        if self.mode != "mlp":
+        if self.params.baseline_probe(self.mode) == "linear":
             return baseline, outputs, baseline.about()
-        folder, config = self.state(head_of(baseline.probe), self.mode)
+        folder, config = self.state(head_of(baseline.probe), "mlp")
         baseline, outputs, epoch = with_network(
             baseline, self.store, self.values, self.rows, self.params.mlp, self.seed, cache, folder, config, self.leads,
             show_progress=self.show_progress,

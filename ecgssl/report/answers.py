@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ecgssl.evaluation.leaderboard import named_mode
 from ecgssl.leakage.overlap import in_words
 from ecgssl.report import statements
 from ecgssl.report.statements import Report, Statement
@@ -61,6 +62,7 @@ def _of_model(report: Report) -> dict[str, str | Statement]:
     study = "External evaluation" if external else "Development and evaluation"
     where = f"on the external set {asked['judged_on']}" if external else "on held-out patients"
     leads = ", ".join(asked["recorded_leads"] or contract["leads"])
+    mode = named_mode(_MODES.get(asked["mode"], asked["mode"]), report["choices"])
     return {
         "title": f"{study} of a model of {names} from the ECG.",
         "objective": f"{study} {where}; the model predicts {_KINDS[asked['kind']]}: {names}.",
@@ -72,7 +74,7 @@ def _of_model(report: Report) -> dict[str, str | Statement]:
         "scaling": _SCALES[contract["normalise"]["method"]],
         "model": Statement(
             f"Vision transformer over patches of leads and time ({asked['parameters']}); "
-            f"{_MODES.get(asked['mode'], asked['mode'])}. Encoder: {asked['encoder']}. {selected.text}",
+            f"{mode}. Encoder: {asked['encoder']}. {selected.text}",
             selected.complete,
         ),
         "calculation": f"Computed by ecgssl {asked['ecgssl']} from the stored recordings; the same code scores new files.",

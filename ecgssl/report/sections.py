@@ -16,6 +16,8 @@ from ecgssl.evaluation.calibration.decision_text import (
     is_fitted,
     threshold_text,
 )
+from ecgssl.evaluation.leaderboard import named_mode
+from ecgssl.evaluation.predictions import BASELINE, CLINICAL
 from ecgssl.evaluation.statistics.metrics import headline_metrics, metric_named
 from ecgssl.evaluation.subgroups import NAMED, UNKNOWN
 from ecgssl.evaluation.suppression import SMALLEST
@@ -93,7 +95,7 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
         "sections": sections,
         "task": _task(report),
         "kind_text": _KINDS[kind],
-        "mode_text": _MODES.get(report["asked"]["mode"], report["asked"]["mode"]),
+        "mode_text": named_mode(_MODES.get(report["asked"]["mode"], report["asked"]["mode"]), report["choices"]),
         "smallest": SMALLEST,
         "named": NAMED,
         "flow": report["cohort"] and _flow(report["cohort"]),
@@ -132,7 +134,12 @@ def _calibrated(report: Report) -> set[str]:
 
 
 def _model_names(report: Report) -> dict[str, str]:
-    return {model: model for model in report["evaluation"]["models"]} | {"random": "randomly initialised encoder"}
+    names = {model: model for model in report["evaluation"]["models"]} | {BASELINE: "randomly initialised encoder"}
+    if "epoch_of_random" not in report["choices"]:
+        return names
+    # baselines of a run with nonlinear probes can have kept their linear probe
+    probes = {m: statements.baseline_probe(report, m) for m in names if m == BASELINE or m.startswith(CLINICAL)}
+    return names | {model: f"{names[model]}, {probe.removeprefix('a ')}" for model, probe in probes.items()}
 
 
 def _sections(kind: str) -> dict[str, str]:
@@ -249,7 +256,7 @@ def _task(report: Report) -> list[tuple[str, str]]:
     low, high = contract["clean"]["band"]
     facts = [
         ("Outputs", f"{', '.join(asked['labels'])} ({_KINDS[asked['kind']]})"),
-        ("Mode", asked["mode"]),
+        ("Mode", named_mode(asked["mode"], report["choices"])),
         ("Encoder", asked["parameters"]),
         ("Pretraining", asked["encoder"]),
         (
@@ -363,13 +370,18 @@ def _subgroup(entries: Sequence[Mapping[str, Any]], column: str) -> dict[str, An
     rows = []
     for group in dict.fromkeys(str(entry["group"]) for entry in entries):
         cells = {str(entry["label"]): entry for entry in entries if str(entry["group"]) == group}
-        records = next((entry["records"] for entry in cells.values() if entry.get("records") is not None), None)
-        patients = next((entry["patients"] for entry in cells.values() if entry.get("patients") is not None), None)
+        records, patients = (_range(cells.values(), key) for key in ("records", "patients"))
         own = [cells[label] for label in labels]
         rows.append((group, records, patients, own, _one_reason(own)))
     measured = set().union(*(entry.get("metrics") or {} for entry in entries))
     metric = "AUROC" if "auroc" in measured else "Mean absolute error" if "mae" in measured else ""
     return {"name": column, "labels": labels, "rows": rows, "metric": metric}
+
+
+def _range(entries: Iterable[Mapping[str, Any]], key: str) -> str:
+    """Return a count of all outputs, or the smallest and the largest one; empty if none is stated."""
+    counts = sorted({entry[key] for entry in entries if entry.get(key) is not None})
+    return " to ".join(f"{count:,}" for count in dict.fromkeys([*counts[:1], *counts[-1:]]))
 
 
 def _one_reason(cells: Sequence[Mapping[str, Any]]) -> str:

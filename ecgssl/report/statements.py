@@ -70,6 +70,12 @@ def selection(report: Report) -> Statement:
             texts.append(f"Training started from a nonlinear probe, whose epoch {before} was chosen in the same way")
         elif before == 0:
             texts.append("The nonlinear probe had no better epoch, so training started from the linear probe")
+    baselines = {"randomly initialised encoder": choices.get("epoch_of_random")}
+    baselines["clinical features"] = (choices.get("clinical_baseline") or {}).get("epoch")
+    if chosen := [
+        f"{name} {'linear probe kept' if not n else f'epoch {n}'}" for name, n in baselines.items() if n is not None
+    ]:
+        texts.append(f"Nonlinear probes of the baselines, chosen in the same way: {', '.join(chosen)}")
     if rules and len(rules) == len(names):
         what = "Penalty" if report["asked"]["kind"] == "regression" else "Penalty and class weight"
         if mode in EPOCH_MODES:
@@ -231,13 +237,18 @@ def comparison(report: Report) -> Statement:
 def baseline_probe(report: Report, model: str) -> str:
     """Return the probe of a baseline: nonlinear if ``choices.json`` has an epoch above 0 for it, otherwise linear.
 
+    An external evaluation states whether the stored clinical baseline is nonlinear.
+
     Args:
         report: content of ``report.json``.
         model: name of the baseline in prediction tables.
     """
     choices = report["choices"]
     clinical = choices.get("clinical_baseline") or {}
+    about = report["evaluation"].get("external", {}).get("clinical_baseline", {})
     epoch = clinical.get("epoch") if model.startswith(CLINICAL) else choices.get("epoch_of_random")
+    if model.startswith(CLINICAL) and "nonlinear" in about:
+        epoch = about["nonlinear"]
     return "a nonlinear probe" if epoch else "a linear probe"
 
 

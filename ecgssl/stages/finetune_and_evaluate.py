@@ -81,7 +81,8 @@ def finetune_and_evaluate(
             predictions, params, out / "evaluation.json", main=mode, store=store, folds=tuned.folds, log=out.parent
         )
         repeated = figures["cross_validation"]["macro"] if tuned.folds else None
-        headline = entry(figures, ",".join(targets), mode, share, recorded, repetitions=repeated)
+        probe = params.finetune.baseline_probe(mode)
+        headline = entry(figures, ",".join(targets), mode, share, recorded, repetitions=repeated, baseline_probe=probe)
         run.log_metrics({f"test_{name}": value for name, value in headline.metrics().items()})
         for path in [out / "evaluation.json", *draw_curves(predictions, mode, out, params)]:
             run.log_artifact(path)

@@ -100,6 +100,25 @@ def test_what_cannot_be_is_told_before_anything_is_written(made, bundle, tmp_pat
             "does not record the quality limits",
         ),
         (
+            ecgssl("finetune", "--manifest", made.manifest, "--encoder", "ptbxl-tinyy", *given),
+            "ptbxl-tinyy is neither the name of a shipped model nor a folder. Use one of ptbxl-fast, ptbxl-superclass",
+        ),
+        (
+            ecgssl(
+                "evaluate",
+                "--run",
+                tmp_path,
+                "--manifest",
+                made.manifest,
+                "--out",
+                out,
+                "--no-report",
+                "--attribution",
+                "none",
+            ),
+            "--attribution: applies only to the report of --run. Use --run without --no-report",
+        ),
+        (
             finetune(bundle, made.manifest, out, "--no-report", "--attribution", "none"),
             "--attribution: applies only to the report, which --no-report omits. Remove --no-report",
         ),

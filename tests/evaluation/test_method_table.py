@@ -100,7 +100,7 @@ def test_the_clinical_baseline_has_a_row_that_names_its_inputs() -> None:
 def test_baselines_with_a_nonlinear_probe_have_rows_of_their_own() -> None:
     name = "clinical features with age"
     entries = [
-        made("mlp", 0.9, random=0.88, clinical=0.86, clinical_model=name),
+        made("mlp", 0.9, random=0.88, clinical=0.86, clinical_model=name, baseline_probe="mlp"),
         made("linear", 0.8, random=0.7, clinical=0.82, clinical_model=name),
     ]
     values = {method: results["a: super"].value for method, results in method_table(entries).rows.items()}

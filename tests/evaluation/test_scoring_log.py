@@ -51,9 +51,14 @@ def test_repeated_and_different_results_are_counted_for_the_same_recordings(tmp_
 def test_the_same_result_under_another_mode_counts_once(tmp_path: Path) -> None:
     linear, full = figures(0.9), figures(0.9)
     full["main"], full["models"] = "full", {"full": full["models"]["linear"]}
-    for made in (linear, full):
+    other = figures(0.9)
+    other["models"] |= {
+        name: {split: {"macro": {"auroc": {"value": 0.5}}} for split in ("val", "test")}
+        for name in ("random", "clinical features with age")
+    }
+    for made in (linear, full, other):
         log_scorings(tmp_path, made, "af")
-    assert count_scorings(tmp_path, "abc") == Scorings(2, 1)
+    assert count_scorings(tmp_path, "abc") == Scorings(3, 1)
 
 
 @pytest.mark.parametrize(

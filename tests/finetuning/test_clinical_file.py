@@ -139,6 +139,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ("to_outputs_weight", [[1.0], [1.0]], "a row of network.to_outputs_weight has 1 values instead of 5"),
         ("to_hidden_weight", [[1.0]] * 5, "a row of network.to_hidden_weight has 1 values instead of"),
         ("other", [], "other"),
+        ("norm_bias", [1e38] * 5, "network.norm_bias"),
     ],
 )
 def test_a_changed_network_is_refused(tmp_path: Path, key: str, value: Any, message: str) -> None:

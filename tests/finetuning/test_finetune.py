@@ -24,7 +24,7 @@ from ecgssl.model.encoder import Encoder
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.store import Store
-from ecgssl.training.batches import load_batch
+from ecgssl.training.batches import load_batch, rows_at
 from ecgssl.training.checkpoint import load_classifier, load_encoder, save_model
 
 SECTIONS = {
@@ -191,13 +191,17 @@ def test_full_starts_from_the_nonlinear_probe(store, encoder, tmp_path, monkeypa
     def stop(*_, **__):
         raise KeyboardInterrupt
 
+    steps = []
+    monkeypatch.setattr("ecgssl.finetuning.mlp.rows_at", lambda *given: steps.append(given) or rows_at(*given))
     with monkeypatch.context() as patched:
         patched.setattr("ecgssl.finetuning.finetune.finetune_full", stop)
         with pytest.raises(KeyboardInterrupt):
             with_start("full", "full")
-    # a training step of the nonlinear probe would stop the second run
-    monkeypatch.setattr("ecgssl.finetuning.mlp.rows_at", stop)
+    first = len(steps)
     full = with_start("full", "full")
+    # the second run trains the networks of both baselines, and not that of the start again
+    assert len(steps) == 3 * first > 0
+    assert full.clinical.network is not None or full.choices["clinical_baseline"]["epoch"] == 0
     assert full.choices["started_from"]["epoch"] == mlp.choices["epoch"]
     assert full.classifier.hidden_units == PARAMS.mlp.hidden
     tables = [

@@ -17,7 +17,7 @@ from ecgssl.export.model_card import model_card
 from ecgssl.export.write_graphs import WrittenGraphs
 from ecgssl.finetuning.frozen_run import classifier_of
 from ecgssl.report.answers import answers
-from ecgssl.report.sections import render_report
+from ecgssl.report.sections import _subgroups, render_report
 from ecgssl.report.statements import comparison, repetitions, selection
 from ecgssl.training.checkpoint import load_classifier
 from ecgssl.training.model_folder import read_json
@@ -289,6 +289,27 @@ def test_the_linear_probe_of_a_nonlinear_one_is_a_part_of_it():
     assert "Penalty and class weight of the linear probe that training started from:" in said["full"]
 
 
+def test_the_choice_of_nonlinear_baselines_is_stated():
+    asked = {"mode": "mlp", "kind": "multilabel", "folds": 0}
+    choices = {"epoch": 0, "epoch_of_random": 0, "clinical_baseline": {"epoch": 6}}
+    said = selection({"choices": choices, "asked": asked}).text
+    assert "No epoch improved on the linear probe" in said
+    assert said.endswith(
+        "Nonlinear probes of the baselines, chosen in the same way: "
+        "randomly initialised encoder linear probe kept, clinical features epoch 6."
+    )
+
+
+def test_a_subgroup_has_the_counts_of_all_outputs():
+    entries = [
+        {"column": "sex", "group": "female", "label": name, "records": records, "patients": 9, "metrics": {"auroc": {}}}
+        for name, records in (("af", 61), ("lvh", 1059), ("mi", 61))
+    ]
+    report = {"evaluation": {"subgroups": {"test": entries}}, "split": "test"}
+    ((group, records, patients, *_),) = _subgroups(report)[0]["rows"]
+    assert (group, records, patients) == ("female", "61 to 1,059", "9")
+
+
 def test_training_from_a_nonlinear_probe_is_stated():
     start = {"C": {"af": 1.0}, "chosen_by": ["validation_auroc"], "class_weight": {"af": "none"}, "epoch": 2}
     asked = {"mode": "full", "kind": "multilabel", "folds": 0}
@@ -317,6 +338,10 @@ def test_the_probe_of_a_baseline_is_nonlinear_only_if_an_epoch_was_better():
     assert comparison(report).text == (
         "Compared with a nonlinear probe on a randomly initialised encoder, a linear probe on clinical features with sex."
     )
+    # an external evaluation states what was evaluated
+    report["evaluation"]["external"] = {"clinical_baseline": {"nonlinear": True}}
+    assert "a nonlinear probe on clinical features with sex." in comparison(report).text
+    del report["evaluation"]["external"]
     choices["clinical_baseline"]["epoch"] = 1
     assert "a nonlinear probe on clinical features with sex." in comparison(report).text
     # runs of earlier releases and of other modes do not state an epoch
