@@ -15,22 +15,17 @@ from ecgssl.files import write_atomic
 from ecgssl.signal.figure_file import png_bytes
 
 ROOT = Path(__file__).parents[1]
-MEASURED = ROOT / "benchmarks" / "results" / "ptbxl-autocorrelation-fold10.csv"
-"""Table of the shipped encoders; its rows with all labels are drawn."""
-FEWER = ROOT / "benchmarks" / "results" / "ptbxl-corrected-fold10.csv"
-"""Table of linear probes with fewer labels."""
-NONLINEAR = ROOT / "benchmarks" / "results" / "ptbxl-nonlinear-fold10.csv"
-"""Table of nonlinear probes; those of ``ptbxl-tiny`` are drawn."""
+TABLES = [ROOT / "benchmarks" / "results" / f"ptbxl-{name}-fold10.csv" for name in ("nonlinear", "nonlinear-more")]
+"""Tables of nonlinear probes, and of the linear probe of ``ptbxl-tiny``."""
 PUBLISHED = ROOT / "pipelines" / "published.csv"
 CHART = ROOT / "docs" / "results.png"
 LABEL_SETS = ("superclass", "subclass", "diagnostic", "form", "rhythm", "all")
 ROWS = {
-    "minirocket": ("MiniRocket, linear", "#444444", "s"),
-    "clinical": ("clinical features, age and sex, linear", "#009E73", "^"),
-    "random": ("random encoder, linear", "#CC79A7", "v"),
-    "linear:tiny": ("ptbxl-tiny, linear", "#0072B2", "o"),
-    "linear:fast": ("ptbxl-fast, linear", "#D55E00", "D"),
-    "mlp:tiny": ("ptbxl-tiny, nonlinear", "#56B4E9", "P"),
+    "mlp:minirocket": ("MiniRocket, nonlinear", "#444444", "s"),
+    "mlp:clinical": ("clinical features, age and sex, nonlinear", "#009E73", "^"),
+    "mlp:random": ("random encoder, nonlinear", "#CC79A7", "v"),
+    "mlp:tiny": ("ptbxl-tiny, nonlinear", "#0072B2", "o"),
+    "linear:tiny": ("ptbxl-tiny, linear", "#D55E00", "D"),
 }
 """Name, colour and marker of each row."""
 QUOTED = "xresnet1d101, supervised"
@@ -39,10 +34,9 @@ SHARES = (0.01, 0.05, 0.1, 1.0)
 
 def measured_rows() -> pd.DataFrame:
     """Return the rows of the tables of ``ptbxl_results.py report`` for fold 10 that are drawn."""
-    full, fewer, nonlinear = pd.read_csv(MEASURED), pd.read_csv(FEWER), pd.read_csv(NONLINEAR)
-    return pd.concat(
-        [full[full["share"] == 1.0], fewer[fewer["share"] < 1.0], nonlinear[nonlinear["row"] == "mlp:tiny"]]
-    )
+    found = pd.concat([pd.read_csv(table) for table in TABLES])
+    found = found[found["row"].isin([*ROWS]) & (found["leads"] == "12lead")]
+    return found.drop_duplicates(["labels", "share", "row"])
 
 
 def draw(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
@@ -54,7 +48,6 @@ def draw(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """
     figure = Figure(figsize=(4.6, 8.6), layout="constrained")
     by_labels, by_share = figure.subplots(2, 1, gridspec_kw={"height_ratios": [1.5, 1]})
-    measured = measured[measured["leads"] == "12lead"]
     _draw_label_sets(by_labels, measured[measured["share"] == 1.0], published[published["method"] == QUOTED])
     _draw_shares(by_share, measured)
     handles, names = by_labels.get_legend_handles_labels()
@@ -66,7 +59,7 @@ def _draw_label_sets(axes: Axes, measured: pd.DataFrame, quoted: pd.DataFrame) -
     for number, (row, (name, colour, marker)) in enumerate(ROWS.items()):
         lines = measured[measured["row"] == row].set_index("labels")
         own = lines.reindex([labels for labels in LABEL_SETS if labels in lines.index])
-        at = [LABEL_SETS.index(labels) + 0.13 * (number - 3) for labels in own.index]
+        at = [LABEL_SETS.index(labels) + 0.14 * (number - 2.5) for labels in own.index]
         error = [own["auroc"] - own["low"], own["high"] - own["auroc"]]
         axes.errorbar(
             own["auroc"], at, xerr=error, fmt=marker, color=colour, markersize=5, elinewidth=1.4, label=name
@@ -83,14 +76,16 @@ def _draw_label_sets(axes: Axes, measured: pd.DataFrame, quoted: pd.DataFrame) -
 
 
 def _draw_shares(axes: Axes, measured: pd.DataFrame) -> None:
-    for row in ("minirocket", "clinical", "linear:tiny", "mlp:tiny"):
+    for row in ("mlp:minirocket", "mlp:clinical", "mlp:tiny", "linear:tiny"):
         _, colour, marker = ROWS[row]
-        for labels, style, offset in (("superclass", "-", (0, 9)), ("all", "--", (6, -12))):
+        for labels, style in (("superclass", "-"), ("all", "--")):
             chosen = (measured["row"] == row) & (measured["labels"] == labels)
             own = measured[chosen].set_index("share")["auroc"].reindex(SHARES).dropna()
             axes.plot(own.index, own, style, marker=marker, color=colour, markersize=5, linewidth=1.4)
-            if row == "linear:tiny":
-                axes.annotate(labels, (own.index[0], own.iloc[0]), offset, textcoords="offset points", fontsize=10)
+            # above the highest curve, and below the lowest one
+            if (row, labels) in (("mlp:clinical", "superclass"), ("linear:tiny", "all")):
+                offset = (-58, 6) if labels == "superclass" else (6, -13)
+                axes.annotate(labels, (own.index[1], own.iloc[1]), offset, textcoords="offset points", fontsize=10)
     axes.set_xscale("log")
     axes.set_xticks(SHARES, [f"{share:.0%}" for share in SHARES])
     axes.minorticks_off()
