@@ -94,5 +94,5 @@ def test_every_command_with_an_output_is_tested() -> None:
     # these read only, or replace one small file atomically
     others = {"doctor", "encoders", "fingerprint", "inspect", "overlap", "profile", "results", "serve", "sign"}
     names = {path.stem for path in (PROFILE.parents[2] / "ecgssl/cli").glob("[a-z]*.py")}
-    helpers = {"app", "manifest_options", "scoring_options", "signature_option"}
+    helpers = {"app", "attribution_option", "manifest_options", "scoring_options", "signature_option"}
     assert names - helpers - others == {words.split()[0] for words in COMMANDS.values()}

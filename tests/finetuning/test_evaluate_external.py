@@ -123,7 +123,7 @@ def test_the_clinical_baseline_is_evaluated_on_the_other_cohort(place: Path, par
     np.testing.assert_allclose(again, known[[f"logit__{name}" for name in TARGETS]], atol=1e-9)
     figures = evaluate_frozen(frozen, store, params).figures
     assert figures["clinical"] == CLINICAL
-    assert figures["external"]["clinical_baseline"] == {"left_out": None, "unknown_inputs": []}
+    assert figures["external"]["clinical_baseline"] == {"left_out": None, "unknown_inputs": [], "nonlinear": False}
     paired = figures["paired"]["external"][CLINICAL]["auroc"]
     values = [figures["models"][m]["external"]["macro"]["auroc"]["value"] for m in ("linear", CLINICAL)]
     assert paired["difference"] == pytest.approx(values[0] - values[1])
