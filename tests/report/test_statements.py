@@ -329,19 +329,15 @@ def test_training_from_a_nonlinear_probe_is_stated():
 def test_the_probe_of_a_baseline_is_nonlinear_only_if_an_epoch_was_better():
     clinical = "clinical features with sex"
     choices = {"epoch": 3, "epoch_of_random": 2, "clinical_baseline": {"epoch": 0}}
-    paired = {"test": {"mlp": {}, "random": {}, clinical: {}}}
-    report = {
-        "choices": choices,
-        "split": "test",
-        "evaluation": {"main": "mlp", "baseline": "random", "paired": paired},
-    }
+    figures = {"main": "mlp", "baseline": "random", "paired": {"test": {"mlp": {}, "random": {}, clinical: {}}}}
+    report = {"choices": choices, "split": "test", "evaluation": figures}
     assert comparison(report).text == (
         "Compared with a nonlinear probe on a randomly initialised encoder, a linear probe on clinical features with sex."
     )
     # an external evaluation states what was evaluated
-    report["evaluation"]["external"] = {"clinical_baseline": {"nonlinear": True}}
+    figures["external"] = {"clinical_baseline": {"nonlinear": True}}
     assert "a nonlinear probe on clinical features with sex." in comparison(report).text
-    del report["evaluation"]["external"]
+    del figures["external"]
     choices["clinical_baseline"]["epoch"] = 1
     assert "a nonlinear probe on clinical features with sex." in comparison(report).text
     # runs of earlier releases and of other modes do not state an epoch
