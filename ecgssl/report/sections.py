@@ -19,7 +19,7 @@ from ecgssl.evaluation.calibration.decision_text import (
 from ecgssl.evaluation.leaderboard import named_mode
 from ecgssl.evaluation.predictions import BASELINE, CLINICAL
 from ecgssl.evaluation.statistics.metrics import headline_metrics, metric_named
-from ecgssl.evaluation.subgroups import NAMED, UNKNOWN
+from ecgssl.evaluation.subgroups import NAMED
 from ecgssl.evaluation.suppression import SMALLEST
 from ecgssl.html.environment import render
 from ecgssl.leakage.overlap import in_words
@@ -36,6 +36,7 @@ from ecgssl.report.charts import (
 from ecgssl.report.checklists import CARD, CHECKLISTS, SOURCES
 from ecgssl.report.intervals import without_width
 from ecgssl.report.statements import Report
+from ecgssl.report.subgroup_tables import subgroup_tables
 from ecgssl.signal.reasons import REASON_TEXTS
 from ecgssl.training.origin import SYNTHETIC_ONLY
 
@@ -109,7 +110,7 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
         "calibrated_labels": {n: f for n, f in own_labels(report).items() if {"calibration", "brier"} & set(f)},
         "calibrated_names": _calibrated(report),
         "thresholds": list(_thresholds(report)) if kind == "multilabel" and _could_choose(report) else [],
-        "subgroups": _subgroups(report),
+        "subgroups": subgroup_tables(report),
         "charts": agreement_charts(report) if kind == "regression" else classification_charts(report),
         "recordings": list(zip(report["recordings"], pngs, strict=True)),
         "card_questions": CARD,
@@ -350,44 +351,6 @@ def _thresholds(report: Report) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
         points = found.get("thresholds", {})
         for i, key in enumerate(sorted(points, key=lambda key: (key != "youden", key))):
             yield ("" if i else name), criterion_text(key), points[key]
-
-
-def _subgroups(report: Report) -> list[dict[str, Any]]:
-    """Return one table for each column, except columns whose groups are all unknown."""
-    entries = report["evaluation"].get("subgroups", {}).get(report["split"]) or []
-    known = dict.fromkeys(str(entry["column"]) for entry in entries if entry.get("group") != UNKNOWN)
-    return [_subgroup([entry for entry in entries if str(entry["column"]) == column], column) for column in known]
-
-
-def _subgroup(entries: Sequence[Mapping[str, Any]], column: str) -> dict[str, Any]:
-    if entries[0].get("group") is None:
-        return {"name": column, "withheld": entries[0].get("withheld", "")}
-    labels = list(dict.fromkeys(str(entry["label"]) for entry in entries))
-    if not any(entry.get("metrics") for entry in entries):
-        groups = dict.fromkeys(str(entry["group"]) for entry in entries)
-        reasons = dict.fromkeys(entry.get("withheld") or "undefined" for entry in entries)
-        return {"name": column, "withheld": f"No result of the groups {', '.join(groups)}: {'; '.join(reasons)}."}
-    rows = []
-    for group in dict.fromkeys(str(entry["group"]) for entry in entries):
-        cells = {str(entry["label"]): entry for entry in entries if str(entry["group"]) == group}
-        records, patients = (_range(cells.values(), key) for key in ("records", "patients"))
-        own = [cells[label] for label in labels]
-        rows.append((group, records, patients, own, _one_reason(own)))
-    measured = set().union(*(entry.get("metrics") or {} for entry in entries))
-    metric = "AUROC" if "auroc" in measured else "Mean absolute error" if "mae" in measured else ""
-    return {"name": column, "labels": labels, "rows": rows, "metric": metric}
-
-
-def _range(entries: Iterable[Mapping[str, Any]], key: str) -> str:
-    """Return a count of all outputs, or the smallest and the largest one; empty if none is stated."""
-    counts = sorted({entry[key] for entry in entries if entry.get(key) is not None})
-    return " to ".join(f"{count:,}" for count in dict.fromkeys([*counts[:1], *counts[-1:]]))
-
-
-def _one_reason(cells: Sequence[Mapping[str, Any]]) -> str:
-    """Return the reason why no result of a group is shown, if it is the same for all outputs; otherwise an empty text."""
-    reasons = {str(entry.get("withheld") or "undefined") for entry in cells}
-    return reasons.pop() if len(reasons) == 1 and not any(entry.get("metrics") for entry in cells) else ""
 
 
 def _checklist(report: Report, key: str) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from ecgssl.export.model_card import model_card
 from ecgssl.export.write_graphs import WrittenGraphs
 from ecgssl.finetuning.frozen_run import classifier_of
 from ecgssl.report.answers import answers
-from ecgssl.report.sections import _subgroups, render_report
+from ecgssl.report.sections import render_report
 from ecgssl.report.statements import comparison, repetitions, selection
+from ecgssl.report.subgroup_tables import subgroup_tables
 from ecgssl.training.checkpoint import load_classifier
 from ecgssl.training.model_folder import read_json
 
@@ -306,7 +307,7 @@ def test_a_subgroup_has_the_counts_of_all_outputs():
         for name, records in (("af", 61), ("lvh", 1059), ("mi", 61))
     ]
     report = {"evaluation": {"subgroups": {"test": entries}}, "split": "test"}
-    ((group, records, patients, *_),) = _subgroups(report)[0]["rows"]
+    ((group, records, patients, *_),) = subgroup_tables(report)[0]["rows"]
     assert (group, records, patients) == ("female", "61 to 1,059", "9")
 
 
